@@ -51,7 +51,7 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
         ),
         Periodic(
             "notices of credit that ends",
-            GrantNotices(farebox.stores.outbox, farebox.clock, days=farebox.settings.credit_notice_days).owe_due,
+            GrantNotices(farebox.stores.deliveries, farebox.clock, days=farebox.settings.credit_notice_days).owe_due,
             pause_seconds=NOTICE_SECONDS,
         ),
         *_deliveries(farebox),

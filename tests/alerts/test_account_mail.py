@@ -24,7 +24,7 @@ from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import LINK_MICROS, SignIn
 from farebox.service.people.signing import Signer
 from farebox.service.people.users import Staff, Users
-from farebox.storage.records import AccountMail, Login, MailState, Merchant, Purpose, Realm, Role
+from farebox.storage.records import AccountMail, DeliveryState, Login, Merchant, Purpose, Realm, Role
 from tests.alerts.mailserver import MailServer, until
 from tests.alerts.test_messages import MAIL_SETTINGS, flowing_text_of, text_of
 from tests.support.ledger import NOW, SECOND, UNIT, Ledger
@@ -44,7 +44,7 @@ ACCOUNT_MAIL: Final = AccountMail(
     created_at=NOW,
     expires_at=NOW + LINK_MICROS[Purpose.INVITATION],
     used_at=None,
-    state=MailState.WAITING,
+    state=DeliveryState.WAITING,
     attempts=1,
     next_attempt_at=NOW,
 )
@@ -110,7 +110,7 @@ async def test_an_invitation_ends_in_a_mailbox_and_its_link_opens(post: Post, se
         assert ANN == login.email
 
         async def is_settled() -> bool:
-            return MailState.SENT == (await post.ledger.stores.account_mails.list(1))[0].state
+            return DeliveryState.SENT == (await post.ledger.stores.account_mails.list(1))[0].state
 
         await until(is_settled)
     assert (await post.ledger.stores.account_mails.list(1))[0].attempts == 1
@@ -126,7 +126,7 @@ async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_mail_again(po
     (message,) = server.messages
     assert "You are invited to the support console of Farebox" == message["Subject"]
     account_mail = (await post.ledger.stores.account_mails.list(1))[0]
-    assert (MailState.SENT, 2) == (account_mail.state, account_mail.attempts)
+    assert (DeliveryState.SENT, 2) == (account_mail.state, account_mail.attempts)
 
 
 async def test_an_account_mail_that_comes_too_late_is_not_sent(post: Post, server: MailServer) -> None:
@@ -138,7 +138,7 @@ async def test_an_account_mail_that_comes_too_late_is_not_sent(post: Post, serve
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
     await post.dispatcher.run_once()
     assert 1 == len(server.received)
-    late = next(it for it in await post.ledger.stores.account_mails.list(9) if it.state == MailState.WITHDRAWN)
+    late = next(it for it in await post.ledger.stores.account_mails.list(9) if it.state == DeliveryState.WITHDRAWN)
     assert "its link was used or is too old" == late.last_error
     assert await post.ledger.stores.account_mails.next_due_at() is None
 
@@ -237,7 +237,7 @@ async def the_mail(post: Post, purpose: Purpose, realm: Realm) -> None:
         login = found
     if purpose != Purpose.INVITATION:
         invitation = (await post.ledger.stores.account_mails.list(1))[0]
-        await post.ledger.stores.account_mails.settle(replace(invitation, state=MailState.SENT, sent_at=NOW))
+        await post.ledger.stores.account_mails.settle(replace(invitation, state=DeliveryState.SENT, sent_at=NOW))
     if purpose == Purpose.RESET:
         await post.sign_in.request_reset(realm, ANN)
     if purpose == Purpose.TEST:
@@ -266,7 +266,7 @@ async def test_who_was_removed_gets_no_mail_of_any_kind(
         await post.dispatcher.run_once()
     assert [] == server.received
     mail = (await post.ledger.stores.account_mails.list(1))[0]
-    assert MailState.WITHDRAWN == mail.state
+    assert DeliveryState.WITHDRAWN == mail.state
     words = "the login was closed" if realm == Realm.SUPPORT else "the user was removed from the account"
     assert words == mail.last_error
     assert 0 == await post.ledger.stores.account_mails.retry(NOW)

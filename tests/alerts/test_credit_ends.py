@@ -7,7 +7,7 @@ import pytest
 
 from farebox.core.commands import EndGrant, GiveCredit, SettleGrants
 from farebox.service.operator.grant_notices import GrantNotices
-from farebox.storage.records import MailState
+from farebox.storage.records import DeliveryState
 from tests.alerts.mailserver import MailServer
 from tests.alerts.test_delivery import dispatcher_of
 from tests.alerts.test_messages import html_of, text_of
@@ -49,7 +49,7 @@ async def _give(ledger: Ledger, *, days: int = 7, reference: str = "W-1", types:
 
 
 async def _notice(ledger: Ledger, *, days: int = 7) -> None:
-    await GrantNotices(ledger.stores.outbox, ledger.clock, days=days).owe_due()
+    await GrantNotices(ledger.stores.deliveries, ledger.clock, days=days).owe_due()
 
 
 async def test_users_are_mailed_what_ends_and_when_once(ledger: Ledger, server: MailServer) -> None:
@@ -107,7 +107,7 @@ async def test_what_is_over_by_the_time_of_sending_is_withdrawn(
     await dispatcher_of(ledger, server.url).run_once()
     assert [] == server.received
     mail = (await ledger.mails())[ANN]
-    assert (MailState.WITHDRAWN, reason) == (mail.state, mail.last_error)
+    assert (DeliveryState.WITHDRAWN, reason) == (mail.state, mail.last_error)
 
 
 async def test_each_credit_that_ends_is_told_of_beside_the_others(ledger: Ledger, server: MailServer) -> None:

@@ -13,7 +13,7 @@ from farebox.alerts.outbox import Outbox
 from farebox.alerts.relay import Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.service.insight.forecast import RunwayReader
-from farebox.storage.records import MailState, OutboxMail
+from farebox.storage.records import Delivery, DeliveryState
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 from tests.alerts import killed_dispatcher
@@ -25,7 +25,7 @@ from tests.support.ledger import NOW, SECOND, Ledger
 
 def dispatcher_of(
     ledger: Ledger, url: str, *, stores: Stores | None = None, timeout_seconds: float = 30
-) -> Dispatcher[OutboxMail]:
+) -> Dispatcher[Delivery]:
     owner = stores or ledger.stores
     transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
     return Dispatcher(
@@ -38,7 +38,7 @@ def dispatcher_of(
 
 
 @asynccontextmanager
-async def running(*dispatchers: Dispatcher[OutboxMail]) -> AsyncIterator[None]:
+async def running(*dispatchers: Dispatcher[Delivery]) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(dispatcher.periodic("mails").run()) for dispatcher in dispatchers]
     try:
         yield
@@ -73,7 +73,10 @@ async def test_a_server_that_refuses_one_recipient(ledger: Ledger, server: MailS
     dispatcher = dispatcher_of(ledger, server.url)
     assert 2 == await dispatcher.run_once()
     mails = await ledger.mails()
-    assert (MailState.GIVEN_UP, MailState.SENT) == (mails["ann@example.com"].state, mails["ben@example.com"].state)
+    assert (DeliveryState.GIVEN_UP, DeliveryState.SENT) == (
+        mails["ann@example.com"].state,
+        mails["ben@example.com"].state,
+    )
     assert "the mail server refused ann@example.com: 550 5.1.1 No such user here" == mails["ann@example.com"].last_error
     assert ["ben@example.com"] == server.recipients
     ledger.clock.move(10**6)
@@ -86,17 +89,22 @@ async def test_a_server_that_asks_to_wait(ledger: Ledger, server: MailServer) ->
     dispatcher = dispatcher_of(ledger, server.url)
     assert 1 == await dispatcher.run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, NOW + 60 * SECOND) == (mail.state, mail.next_attempt_at)
+    assert (DeliveryState.WAITING, NOW + 60 * SECOND) == (mail.state, mail.next_attempt_at)
     assert "the mail server refused ann@example.com: 451 4.7.1 Greylisted" == mail.last_error
     ledger.clock.move(59.999_999)
     assert 0 == await dispatcher.run_once()
     ledger.clock.move(0.000_001)
     assert 1 == await dispatcher.run_once()
-    assert ledger.clock.now() + 120 * SECOND == await ledger.stores.outbox.next_due_at()
+    assert ledger.clock.now() + 120 * SECOND == await ledger.stores.deliveries.next_mail_at()
     ledger.clock.move(120)
     assert 1 == await dispatcher.run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.SENT, 3, ledger.clock.now(), None) == (mail.state, mail.attempts, mail.sent_at, mail.last_error)
+    assert (DeliveryState.SENT, 3, ledger.clock.now(), None) == (
+        mail.state,
+        mail.attempts,
+        mail.sent_at,
+        mail.last_error,
+    )
     assert ["ann@example.com"] == server.recipients
 
 
@@ -106,12 +114,12 @@ async def test_a_recipient_for_whom_the_server_hangs(ledger: Ledger, server: Mai
 
     async def others_are_sent() -> bool:
         mails = await ledger.mails()
-        return {MailState.SENT} == {mails["ben@example.com"].state, mails["cleo@example.com"].state}
+        return {DeliveryState.SENT} == {mails["ben@example.com"].state, mails["cleo@example.com"].state}
 
     async with running(dispatcher_of(ledger, server.url)):
         await until(others_are_sent)
         assert ["ben@example.com", "cleo@example.com"] == sorted(server.recipients)
-        assert MailState.WAITING == (await ledger.mails())["ann@example.com"].state
+        assert DeliveryState.WAITING == (await ledger.mails())["ann@example.com"].state
     assert 1 == await dispatcher_of(ledger, server.url).run_once()
     assert "ann@example.com" == server.recipients[-1]
 
@@ -121,7 +129,7 @@ async def test_a_server_that_never_says_a_word(ledger: Ledger, server: MailServe
     async with greeting(b"") as url:
         assert 1 == await dispatcher_of(ledger, url, timeout_seconds=SHORT_S).run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, NOW + 60 * SECOND) == (mail.state, mail.next_attempt_at)
+    assert (DeliveryState.WAITING, NOW + 60 * SECOND) == (mail.state, mail.next_attempt_at)
     ledger.clock.move(60)
     assert 1 == await dispatcher_of(ledger, server.url).run_once()
     assert ["ann@example.com"] == server.recipients
@@ -132,10 +140,10 @@ async def test_a_server_that_takes_a_mail_and_dies_before_it_says_so(ledger: Led
     await ledger.fire("ann@example.com")
     dispatcher = dispatcher_of(ledger, server.url)
     assert 1 == await dispatcher.run_once()
-    assert MailState.WAITING == (await ledger.mails())["ann@example.com"].state
+    assert DeliveryState.WAITING == (await ledger.mails())["ann@example.com"].state
     ledger.clock.move(60)
     assert 1 == await dispatcher.run_once()
-    assert MailState.SENT == (await ledger.mails())["ann@example.com"].state
+    assert DeliveryState.SENT == (await ledger.mails())["ann@example.com"].state
     first, second = server.messages
     assert first["Message-ID"] == second["Message-ID"]
     assert (first["Date"], first["Subject"]) == (second["Date"], second["Subject"])
@@ -147,7 +155,7 @@ async def test_a_server_that_is_down_and_comes_up(ledger: Ledger, server: MailSe
     dispatcher = dispatcher_of(ledger, server.url)
     assert 1 == await dispatcher.run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert MailState.WAITING == mail.state
+    assert DeliveryState.WAITING == mail.state
     assert "the mail server can't be reached" in str(mail.last_error)
     await server.start()
     ledger.clock.move(60)
@@ -173,7 +181,7 @@ async def test_a_process_that_is_killed_between_claim_and_send(ledger: Ledger, s
     ledger.clock.move(0.000_001)
     assert 1 == await dispatcher.run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.SENT, 2) == (mail.state, mail.attempts)
+    assert (DeliveryState.SENT, 2) == (mail.state, mail.attempts)
     assert ["ann@example.com"] == server.recipients
 
 

@@ -29,7 +29,7 @@ from farebox.alerts.transport import Compose, PermanentFailure, TransientFailure
 from farebox.core.accounts import Account
 from farebox.service.insight.forecast import DAY, Runway, RunwayReader
 from farebox.storage.interface import NotFound, StoreUnavailable
-from farebox.storage.records import MailState, OutboxMail
+from farebox.storage.records import Delivery, DeliveryState
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 from tests.alerts.mailserver import until
@@ -100,7 +100,7 @@ def post() -> Post:
     return Post()
 
 
-def dispatcher_of(ledger: Ledger, transport: Transport[EmailMessage], **options: Any) -> Dispatcher[OutboxMail]:
+def dispatcher_of(ledger: Ledger, transport: Transport[EmailMessage], **options: Any) -> Dispatcher[Delivery]:
     defaults: dict[str, Any] = {
         "stores": ledger.stores,
         "runways": FixedRunways(),
@@ -116,7 +116,7 @@ def dispatcher_of(ledger: Ledger, transport: Transport[EmailMessage], **options:
 
 
 @asynccontextmanager
-async def running(dispatcher: Dispatcher[OutboxMail]) -> AsyncIterator[asyncio.Task[None]]:
+async def running(dispatcher: Dispatcher[Delivery]) -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(dispatcher.periodic("mails").run())
     try:
         yield task
@@ -145,7 +145,7 @@ async def test_each_user_gets_one_mail_for_an_alert(ledger: Ledger, post: Post) 
     assert [CLAIM_MAX, CLAIM_MAX, 25 - 2 * CLAIM_MAX, 0] == counts
     assert sorted(emails) == post.recipients
     for mail in (await ledger.mails()).values():
-        assert (MailState.SENT, NOW, None, 1) == (mail.state, mail.sent_at, mail.last_error, mail.attempts)
+        assert (DeliveryState.SENT, NOW, None, 1) == (mail.state, mail.sent_at, mail.last_error, mail.attempts)
 
 
 async def test_a_mail_tells_what_the_ledger_and_the_forecast_tell(ledger: Ledger, post: Post) -> None:
@@ -159,14 +159,14 @@ async def test_a_mail_tells_what_the_ledger_and_the_forecast_tell(ledger: Ledger
 async def test_without_users_nothing_is_owed(ledger: Ledger, post: Post) -> None:
     await ledger.fire()
     assert 0 == await dispatcher_of(ledger, post).run_once()
-    assert 1 == len(await ledger.stores.outbox.alerts(NORTHWIND, 10))
+    assert 1 == len(await ledger.stores.deliveries.alerts(NORTHWIND, 10))
 
 
 async def test_an_idle_dispatcher_writes_nothing(ledger: Ledger, post: Post) -> None:
     flaky = FlakyStores(ledger.stores)
-    flaky.failures["outbox.claim"] = 1
+    flaky.failures["deliveries.claim_mails"] = 1
     assert 0 == await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
-    assert 1 == flaky.failures["outbox.claim"]
+    assert 1 == flaky.failures["deliveries.claim_mails"]
 
 
 def test_backoff_doubles_up_to_an_hour() -> None:
@@ -185,7 +185,7 @@ async def test_a_mail_that_never_goes_is_given_up_after_three_days(
     await ledger.fire("ann@example.com")
     post.on_send = failing(TransientFailure("the mail server can't be reached"))
     dispatcher = dispatcher_of(ledger, post)
-    while (due_at := await ledger.stores.outbox.next_due_at()) is not None:
+    while (due_at := await ledger.stores.deliveries.next_mail_at()) is not None:
         ledger.clock.time = due_at - 1
         assert 0 == await dispatcher.run_once()
         ledger.clock.time = due_at
@@ -193,11 +193,11 @@ async def test_a_mail_that_never_goes_is_given_up_after_three_days(
     assert ATTEMPTS_MAX == post.tried["ann@example.com"]
     assert 71 <= (ledger.clock.now() - NOW) / SECOND / 3600 <= 73
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.GIVEN_UP, "the mail server can't be reached") == (mail.state, mail.last_error)
+    assert (DeliveryState.GIVEN_UP, "the mail server can't be reached") == (mail.state, mail.last_error)
     assert "is given up after attempt 78" in caplog.text
     # What the operator has mended, `farebox outbox retry` sends.
     post.on_send = None
-    assert 1 == await ledger.stores.outbox.retry(ledger.clock.now())
+    assert 1 == await ledger.stores.deliveries.retry_mails(ledger.clock.now())
     assert 1 == await dispatcher.run_once()
     assert ["ann@example.com"] == post.recipients
 
@@ -211,18 +211,18 @@ async def test_a_permanent_refusal_gives_up_one_mail_and_no_other(ledger: Ledger
     post.on_send = refuse_ann
     assert 2 == await dispatcher_of(ledger, post).run_once()
     mails = await ledger.mails()
-    assert (MailState.GIVEN_UP, "550 no such user") == (
+    assert (DeliveryState.GIVEN_UP, "550 no such user") == (
         mails["ann@example.com"].state,
         mails["ann@example.com"].last_error,
     )
-    assert MailState.SENT == mails["ben@example.com"].state
+    assert DeliveryState.SENT == mails["ben@example.com"].state
 
 
 async def test_an_address_that_is_none_is_given_up(ledger: Ledger, post: Post) -> None:
     await ledger.fire("ann", "ben@example.com")
     assert 2 == await dispatcher_of(ledger, post).run_once()
     mails = await ledger.mails()
-    assert (MailState.GIVEN_UP, "'ann' is not an e-mail address") == (mails["ann"].state, mails["ann"].last_error)
+    assert (DeliveryState.GIVEN_UP, "'ann' is not an e-mail address") == (mails["ann"].state, mails["ann"].last_error)
     assert ["ben@example.com"] == post.recipients
 
 
@@ -231,7 +231,7 @@ async def test_a_mail_that_takes_too_long_is_tried_again(ledger: Ledger, post: P
     post.on_send = hang
     await dispatcher_of(ledger, post, send_seconds_max=QUICK_S).run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, NOW + 60 * SECOND) == (mail.state, mail.next_attempt_at)
+    assert (DeliveryState.WAITING, NOW + 60 * SECOND) == (mail.state, mail.next_attempt_at)
     assert "the mail server took too long" == mail.last_error
 
 
@@ -242,7 +242,7 @@ async def test_what_nobody_foresaw_is_logged_and_tried_again(
     post.on_send = failing(ZeroDivisionError("what\n\x00now?"))
     await dispatcher_of(ledger, post).run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, "ZeroDivisionError: what now?") == (mail.state, mail.last_error)
+    assert (DeliveryState.WAITING, "ZeroDivisionError: what now?") == (mail.state, mail.last_error)
     assert "Traceback" in caplog.text
 
 
@@ -270,7 +270,7 @@ async def test_a_database_that_goes_away_while_a_mail_is_written(ledger: Ledger,
     flaky.failures[method] = 1
     await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert MailState.WAITING == mail.state
+    assert DeliveryState.WAITING == mail.state
     assert "can't be read: the database is away" in str(mail.last_error)
     assert [] == post.sent
 
@@ -278,9 +278,9 @@ async def test_a_database_that_goes_away_while_a_mail_is_written(ledger: Ledger,
 async def test_a_sent_mail_is_written_down_when_the_database_is_back(ledger: Ledger, post: Post) -> None:
     await ledger.fire("ann@example.com")
     flaky = FlakyStores(ledger.stores)
-    flaky.failures["outbox.settle"] = 3
+    flaky.failures["deliveries.settle"] = 3
     await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
-    assert MailState.SENT == (await ledger.mails())["ann@example.com"].state
+    assert DeliveryState.SENT == (await ledger.mails())["ann@example.com"].state
     assert 1 == post.tried["ann@example.com"]
 
 
@@ -292,11 +292,11 @@ async def test_after_its_lease_a_mail_is_no_longer_ours_to_write_down(
 
     await ledger.fire("ann@example.com")
     flaky = FlakyStores(ledger.stores)
-    flaky.failures["outbox.settle"] = 1
+    flaky.failures["deliveries.settle"] = 1
     post.on_send = take_the_whole_lease
     await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
     assert "can't be written down: the database is away" in caplog.text
-    assert MailState.WAITING == (await ledger.mails())["ann@example.com"].state
+    assert DeliveryState.WAITING == (await ledger.mails())["ann@example.com"].state
 
 
 @pytest.mark.parametrize("error", [NotFound("no such mail"), ZeroDivisionError("a bug")])
@@ -306,9 +306,9 @@ async def test_a_mail_that_can_not_be_written_down_harms_no_other(
     await ledger.fire("ann@example.com", "ben@example.com")
     flaky = FlakyStores(ledger.stores)
     flaky.error = error
-    flaky.failures["outbox.settle"] = 1
+    flaky.failures["deliveries.settle"] = 1
     assert 2 == await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
-    assert 1 == sum(mail.state == MailState.SENT for mail in (await ledger.mails()).values())
+    assert 1 == sum(mail.state == DeliveryState.SENT for mail in (await ledger.mails()).values())
     assert caplog.text
 
 
@@ -336,14 +336,14 @@ async def test_a_mail_that_falls_due_is_not_slept_through(ledger: Ledger, post: 
     is_asleep = asyncio.Event()
 
     async def look(name: str, method: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
-        if name == "outbox.next_due_at":
+        if name == "deliveries.next_mail_at":
             # The dispatcher looks without a pause in between, so this comes about when it pauses.
             asyncio.get_running_loop().call_soon(is_asleep.set)
         return await method(*args, **options)
 
     await ledger.fire("ann@example.com")
-    (mail,) = await ledger.stores.outbox.claim(NOW, lease_until=NOW + 1, limit=1)
-    await ledger.stores.outbox.settle(replace(mail, next_attempt_at=NOW + SECOND // 20))
+    (mail,) = await ledger.stores.deliveries.claim_mails(NOW, lease_until=NOW + 1, limit=1)
+    await ledger.stores.deliveries.settle(replace(mail, next_attempt_at=NOW + SECOND // 20))
     stores = watched_stores(ledger.stores, look)
     async with running(dispatcher_of(ledger, post, stores=stores, poll_seconds=NEVER_S)):
         await is_asleep.wait()
@@ -374,7 +374,7 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(ledger: Ledger, pos
             await asyncio.sleep(QUICK_S)
         assert CONNECTIONS_MAX == post.tried.total()
         # The one that waits is not leased: another process may send it meanwhile.
-        assert NOW == await ledger.stores.outbox.next_due_at()
+        assert NOW == await ledger.stores.deliveries.next_mail_at()
 
 
 async def test_a_stop_gives_back_what_was_on_its_way(ledger: Ledger, post: Post) -> None:
@@ -383,7 +383,7 @@ async def test_a_stop_gives_back_what_was_on_its_way(ledger: Ledger, post: Post)
     async with running(dispatcher_of(ledger, post)):
         await until(lambda: 1 == post.tried["ann@example.com"])
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, NOW) == (mail.state, mail.next_attempt_at)
+    assert (DeliveryState.WAITING, NOW) == (mail.state, mail.next_attempt_at)
     assert "the server was stopped while this mail was on its way" == mail.last_error
     post.on_send = None
     assert 1 == await dispatcher_of(ledger, post).run_once()
@@ -403,24 +403,24 @@ async def test_a_stop_lets_a_mail_come_through(ledger: Ledger, post: Post) -> No
         task.cancel()
         await asyncio.sleep(QUICK_S)
         leave.set()
-    assert MailState.SENT == (await ledger.mails())["ann@example.com"].state
+    assert DeliveryState.SENT == (await ledger.mails())["ann@example.com"].state
 
 
 async def test_a_stop_does_not_forget_that_a_mail_was_sent(ledger: Ledger, post: Post) -> None:
     await ledger.fire("ann@example.com")
     flaky = FlakyStores(ledger.stores)
-    flaky.failures["outbox.settle"] = 10**9
+    flaky.failures["deliveries.settle"] = 10**9
     async with running(
         dispatcher_of(ledger, post, stores=flaky.stores, poll_seconds=NEVER_S, stop_seconds_max=0)
     ) as task:
-        await until(lambda: flaky.failures["outbox.settle"] < 10**9)
+        await until(lambda: flaky.failures["deliveries.settle"] < 10**9)
         flaky.failures.clear()
         task.cancel()
-    assert MailState.SENT == (await ledger.mails())["ann@example.com"].state
+    assert DeliveryState.SENT == (await ledger.mails())["ann@example.com"].state
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("the database is away"), ZeroDivisionError("a bug")])
-@pytest.mark.parametrize("method", ["outbox.next_due_at", "outbox.claim"])
+@pytest.mark.parametrize("method", ["deliveries.next_mail_at", "deliveries.claim_mails"])
 async def test_a_database_that_is_away_is_waited_for(
     ledger: Ledger, post: Post, method: str, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:

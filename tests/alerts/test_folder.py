@@ -37,7 +37,7 @@ async def test_a_mail_that_is_sent_again_replaces_its_twin(tmp_path: Path) -> No
     await folder.send(composed(alert_message(subject, MAIL_SETTINGS)), "ann@example.com")
     later = replace(subject, runway="about 2 days")
     await folder.send(composed(alert_message(later, MAIL_SETTINGS)), "ann@example.com")
-    another = replace(subject, mail=replace(subject.mail, user_id=8))
+    another = replace(subject, mail=replace(subject.mail, recipient_id=8))
     await folder.send(composed(alert_message(another, MAIL_SETTINGS)), "ann@example.com")
     names = files_in(tmp_path)
     assert 2 == len(names)

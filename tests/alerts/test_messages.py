@@ -18,10 +18,11 @@ from farebox.alerts.alert_words import AlertSubject
 from farebox.alerts.email_address import InvalidAddress
 from farebox.alerts.mail import MailSettings
 from farebox.core.accounts import Account, Kind
+from farebox.core.alerts import Alert
 from farebox.core.commands import Adjust, Refund, ReverseTopUp, SetCreditLimit
-from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
-from farebox.storage.records import MailState, Merchant, OutboxMail
+from farebox.storage.destination_records import Channel
+from farebox.storage.records import Delivery, DeliveryState, Merchant
 from tests.support.ledger import NORTHWIND, NOW, UNIT, Ledger
 
 MAIL_SETTINGS: Final = MailSettings(
@@ -100,7 +101,7 @@ def words_of(html: str) -> str:
 def a_subject(*, name: str = "Northwind", email: str = "ann@example.com") -> AlertSubject:
     """Make up what a mail is about, where a ledger would add nothing."""
     alert = Alert(NORTHWIND, 1, 400 * UNIT, 399 * UNIT, NOW, None)
-    mail = OutboxMail(alert, 7, email, MailState.WAITING, 1, NOW)
+    mail = Delivery(alert, Channel.EMAIL, 7, email, DeliveryState.WAITING, 1, NOW)
     account = Account(NORTHWIND, "USD", wallet=399 * UNIT, funding=-399 * UNIT)
     return AlertSubject(mail=mail, merchant=Merchant(NORTHWIND, name, NOW), account=account, transfer=None, runway=None)
 
@@ -219,7 +220,7 @@ async def test_money_that_left_the_balance_below_is_the_cause(ledger: Ledger) ->
     assert text.startswith("Northwind Imaging\n\nYour balance is still below 150.00 USD.\n")
     assert "Why now a top-up of 100.00 USD left it below xfer_" in " ".join(text.split())
     await ledger.run(Adjust(NORTHWIND, UNIT, is_credit=True, reference="A", reason="A gift"))
-    (newest, *_) = await ledger.stores.outbox.list(merchant_id=NORTHWIND, limit=1)
+    (newest, *_) = await ledger.stores.deliveries.mails(merchant_id=NORTHWIND, limit=1)
     transfers = await ledger.stores.transfers.at(NORTHWIND, [2])
     subject = replace(await read(ledger, "ann@example.com"), mail=newest, transfer=transfers[2])
     assert "an adjustment of 1.00 USD by support left it below" in text_of(written(subject))
@@ -334,7 +335,7 @@ async def test_each_kind_of_transfer_that_fires_is_named(ledger: Ledger) -> None
     causes = []
 
     async def cause() -> str:
-        (mail, *_) = await ledger.stores.outbox.list(merchant_id=NORTHWIND, limit=1)
+        (mail, *_) = await ledger.stores.deliveries.mails(merchant_id=NORTHWIND, limit=1)
         assert mail.alert.transfer_seq is not None
         transfers = await ledger.stores.transfers.at(NORTHWIND, [mail.alert.transfer_seq])
         subject = replace(await read(ledger, "ann@example.com"), mail=mail, transfer=transfers[mail.alert.transfer_seq])

@@ -16,7 +16,7 @@ from farebox.alerts.smtp import SmtpTransport
 from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure
 from farebox.core.commands import SetThresholds
 from farebox.storage.interface import StoreUnavailable
-from farebox.storage.records import AccountMail, MailState, OutboxMail, Role, User
+from farebox.storage.records import AccountMail, Delivery, DeliveryState, Role, User
 from farebox.storage.stores import Stores
 from tests.alerts.hanging import WAYS, hanging_server
 from tests.alerts.mailserver import composed, until
@@ -81,7 +81,7 @@ async def test_a_mail_is_not_given_up_for_what_the_server_does(ledger: Ledger, p
         assert await dispatcher.run_once() < 2
         ledger.clock.move(PAUSE_SECONDS_MAX)
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, "no route") == (mail.state, mail.last_error)
+    assert (DeliveryState.WAITING, "no route") == (mail.state, mail.last_error)
     assert FAILURES_MAX > mail.attempts
     post.on_send = None
     assert 1 == await dispatcher.run_once()
@@ -189,11 +189,11 @@ async def test_a_server_that_hangs_makes_no_hours_of_queue(ledger: Ledger, way: 
             await until(is_given_up)
         attempted = [mail for mail in (await ledger.mails()).values() if mail.last_error is not None]
     assert FAILURES_MAX <= len(attempted) < CONNECTIONS_MAX + FAILURES_MAX
-    assert {MailState.WAITING} == {mail.state for mail in attempted}
+    assert {DeliveryState.WAITING} == {mail.state for mail in attempted}
 
 
-async def owed(stores: Stores) -> tuple[Sequence[OutboxMail], Sequence[AccountMail]]:
-    return await stores.outbox.list(merchant_id=None, limit=9), await stores.account_mails.list(9)
+async def owed(stores: Stores) -> tuple[Sequence[Delivery], Sequence[AccountMail]]:
+    return await stores.deliveries.mails(merchant_id=None, limit=9), await stores.account_mails.list(9)
 
 
 @asynccontextmanager

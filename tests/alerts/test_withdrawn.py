@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from farebox.core.commands import Refund, SetCreditLimit
-from farebox.storage.records import MailState
+from farebox.storage.records import DeliveryState
 from tests.alerts.mailserver import MailServer
 from tests.alerts.test_delivery import dispatcher_of
 from tests.support.ledger import NORTHWIND, NOW, UNIT, Ledger
@@ -66,10 +66,10 @@ async def test_a_mail_is_withdrawn_last_thing_before_it_would_be_sent(
     assert [] == server.received
     assert ([] if when == "before it is claimed" else [ANN]) == server.asked
     mail = (await ledger.mails())[ANN]
-    assert (MailState.WITHDRAWN, reason, None) == (mail.state, mail.last_error, mail.sent_at)
+    assert (DeliveryState.WITHDRAWN, reason, None) == (mail.state, mail.last_error, mail.sent_at)
     # For good: no retry, by hand or by the clock, brings it back.
-    assert 0 == await ledger.stores.outbox.retry(NOW)
-    assert await ledger.stores.outbox.next_due_at() is None
+    assert 0 == await ledger.stores.deliveries.retry_mails(NOW)
+    assert await ledger.stores.deliveries.next_mail_at() is None
 
 
 async def test_a_mail_is_withdrawn_even_if_the_mail_server_is_down(ledger: Ledger, server: MailServer) -> None:
@@ -77,7 +77,7 @@ async def test_a_mail_is_withdrawn_even_if_the_mail_server_is_down(ledger: Ledge
     await remove(ledger)
     await server.stop()
     await dispatcher_of(ledger, server.url).run_once()
-    assert MailState.WITHDRAWN == (await ledger.mails())[ANN].state
+    assert DeliveryState.WITHDRAWN == (await ledger.mails())[ANN].state
 
 
 async def test_others_are_mailed_all_the_same(ledger: Ledger, server: MailServer) -> None:
@@ -114,8 +114,8 @@ async def test_of_mails_that_waited_over_several_episodes_the_last_is_sent(ledge
         await ledger.charge(images=3)
     await dispatcher_of(ledger, server.url).run_once()
     assert [ANN, BEN] == sorted(server.recipients)
-    mails = await ledger.stores.outbox.list(merchant_id=NORTHWIND, limit=100)
-    assert [(4, MailState.SENT)] * 2 == [(mail.alert.number, mail.state) for mail in mails if mail.sent_at]
+    mails = await ledger.stores.deliveries.mails(merchant_id=NORTHWIND, limit=100)
+    assert [(4, DeliveryState.SENT)] * 2 == [(mail.alert.number, mail.state) for mail in mails if mail.sent_at]
     assert {"a newer mail tells the user the same"} == {mail.last_error for mail in mails if not mail.sent_at}
 
 

@@ -986,7 +986,7 @@ def test_an_alert_after_the_clock_stepped_back_is_due_at_once() -> None:
     ledger.now -= 30 * SECOND
     ledger.run(charge(11))
     ledger.run(SetThresholds(ANN, (15 * UNIT,)))
-    assert [ledger.now] * 2 == [alert.fired_at for alert in at_once(ledger.stores.outbox.alerts(ANN, 9))]
+    assert [ledger.now] * 2 == [alert.fired_at for alert in at_once(ledger.stores.deliveries.alerts(ANN, 9))]
 
 
 # Limits.

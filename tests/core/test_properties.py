@@ -9,6 +9,7 @@ from msgspec.structs import astuple, replace
 
 from farebox.core import ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, KIND_WORDS, Account
+from farebox.core.alerts import Alert, AlertKind
 from farebox.core.approvals import Approval, ApprovalState, RequestKind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
@@ -40,7 +41,6 @@ from farebox.core.holds import HoldState
 from farebox.core.invariants import account_faults
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.people import read_people
-from farebox.core.state import Alert, AlertKind
 from farebox.core.transfers import Transfer
 from tests.core import model
 from tests.core.model import Action, Answer, Book, Move, Request, Told, micros, units

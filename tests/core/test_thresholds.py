@@ -2,6 +2,7 @@
 
 import pytest
 
+from farebox.core.alerts import Alert, AlertKind
 from farebox.core.commands import (
     CaptureHold,
     Command,
@@ -15,7 +16,7 @@ from farebox.core.commands import (
 )
 from farebox.core.decide import decide
 from farebox.core.outcomes import Code
-from farebox.core.state import Alert, AlertKind, BatchState, reads
+from farebox.core.state import BatchState, reads
 from farebox.core.thresholds import Threshold
 from farebox.storage.records import User
 from tests.support.ledger import ANN, NOW, UNIT, MemoryLedger, adjust, charge, hold, top_up
@@ -88,7 +89,7 @@ def test_refunds_and_charges_around_a_threshold_do_not_flutter() -> None:
     assert [(10, 9, 2)] == ledger.fired()
     ledger.run(top_up(1, "INV-2"), charge(1, "again"))
     assert [(10, 9, 2), (10, 9, 14)] == ledger.fired()
-    assert [1, 2] == [alert.number for alert in at_once(ledger.stores.outbox.alerts(ANN, 9))][::-1]
+    assert [1, 2] == [alert.number for alert in at_once(ledger.stores.deliveries.alerts(ANN, 9))][::-1]
 
 
 def test_several_thresholds_crossed_at_once_are_one_alert_that_names_the_lowest() -> None:
@@ -250,19 +251,19 @@ def test_a_threshold_that_a_lowered_limit_leaves_out_of_reach_stays_for_when_it_
 def join(ledger: MemoryLedger, number: int = 7) -> list[Alert]:
     """Register a user, and return the alerts for that user alone."""
     at_once(ledger.stores.users.add(User(ANN, number, f"user{number}@example.com", NOW)))
-    mails = at_once(ledger.stores.outbox.list(merchant_id=ANN, limit=100))
-    return [mail.alert for mail in mails if mail.user_id == number]
+    mails = at_once(ledger.stores.deliveries.mails(merchant_id=ANN, limit=100))
+    return [mail.alert for mail in mails if mail.recipient_id == number]
 
 
 def test_who_joins_an_account_that_is_below_is_told_alone() -> None:
     ledger = MemoryLedger()
     join(ledger, 1)
     ledger.run(top_up(20), SetThresholds(ANN, (10 * UNIT, 15 * UNIT)), charge(11))
-    assert 1 == len(at_once(ledger.stores.outbox.list(merchant_id=ANN, limit=100)))
+    assert 1 == len(at_once(ledger.stores.deliveries.mails(merchant_id=ANN, limit=100)))
     assert [Alert(ANN, 2, 10 * UNIT, 9 * UNIT, NOW, None, user_id=7)] == join(ledger)
-    assert 2 == len(at_once(ledger.stores.outbox.list(merchant_id=ANN, limit=100)))
+    assert 2 == len(at_once(ledger.stores.deliveries.mails(merchant_id=ANN, limit=100)))
     ledger.run(top_up(1, "INV-2"))
-    assert [3, 2] == [alert.number for alert in at_once(ledger.stores.outbox.alerts(ANN, 2))]
+    assert [3, 2] == [alert.number for alert in at_once(ledger.stores.deliveries.alerts(ANN, 2))]
 
 
 @pytest.mark.parametrize(

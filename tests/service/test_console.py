@@ -22,7 +22,7 @@ from farebox.service.ledger.committer import Committer
 from farebox.service.operator.console import MerchantOrder, MerchantRow, Returns
 from farebox.service.operator.throughput import SAMPLE_SECONDS, SAMPLES_MAX, Throughput
 from farebox.service.people.api_keys import Principal
-from farebox.storage.records import Counts, MailState, Role, RunwaySnapshot
+from farebox.storage.records import Counts, DeliveryState, Role, RunwaySnapshot
 from farebox.web.schemas.spending import ChargeRequest
 from tests.support.ledger import UNIT, add_price, do
 from tests.support.server import Seeds, give_credit, open_farebox, seed
@@ -218,7 +218,7 @@ async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> 
     )
     now = farebox.clock.now()
     (account_mail,) = await farebox.stores.account_mails.claim(now, lease_until=now + DAY, limit=5)
-    assert MailState.WAITING == account_mail.state
+    assert DeliveryState.WAITING == account_mail.state
     assert 2 == await farebox.services.console.retry(principal=SAM)
     next_at = await farebox.stores.account_mails.next_due_at()
     assert next_at is not None

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from farebox.alerts.transport import Compose
 from farebox.core import ids
 from farebox.core.accounts import Account, Kind
+from farebox.core.alerts import Alert, AlertKind
 from farebox.core.commands import (
     CaptureHold,
     Charge,
@@ -28,10 +29,10 @@ from farebox.core.commands import (
 )
 from farebox.core.outcomes import Code
 from farebox.core.prices import Price
-from farebox.core.state import Alert, AlertKind, Decision
+from farebox.core.state import Decision
 from farebox.core.thresholds import Threshold
 from farebox.service import parsing
-from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, User
+from farebox.storage.records import ApiKey, Delivery, DeliveryState, Merchant, User
 from tests.simulation.story import UNIT, Story
 from tests.simulation.world import START, Post
 from tests.support.memory import MemoryConnector
@@ -66,7 +67,7 @@ class Stay(NamedTuple):
     alerts_at_end: int = 10**9
 
 
-class Delivery(NamedTuple):
+class ReceivedMail(NamedTuple):
     """A mail that was delivered: to whom, what it said, and between which times it was written."""
 
     user_id: int
@@ -97,7 +98,7 @@ class WatchedPost(Post):
 
     def __init__(self, random: Random) -> None:
         super().__init__(random)
-        self.deliveries: list[Delivery] = []
+        self.received: list[ReceivedMail] = []
         self._began: dict[str, float] = {}
 
     async def send(self, compose: Compose[EmailMessage], to: str) -> None:
@@ -118,8 +119,8 @@ class WatchedPost(Post):
         user_id = int(to.removeprefix("user").partition("@")[0])
         _, number = parsing.parse_book_id(ids.ALERT, message["Message-ID"].removeprefix("<").partition(".")[0])
         now = asyncio.get_running_loop().time()
-        self.deliveries.append(
-            Delivery(user_id, number, str(message["Subject"]), self._began[str(message["Message-ID"])], now)
+        self.received.append(
+            ReceivedMail(user_id, number, str(message["Subject"]), self._began[str(message["Message-ID"])], now)
         )
 
 
@@ -193,10 +194,8 @@ class AlertStory(Story):
     def tally(self) -> list[str]:
         """Tell what mails said, and what became of them."""
         mails = self._rows.rows()["mails"]
-        claims = [
-            claim for item in self._watched.deliveries for claim in CLAIMS if CLAIMS[claim].fullmatch(item.subject)
-        ]
-        states = [MailState(mail.state).name.lower().replace("_", " ") for mail in mails]
+        claims = [claim for item in self._watched.received for claim in CLAIMS if CLAIMS[claim].fullmatch(item.subject)]
+        states = [DeliveryState(mail.state).name.lower().replace("_", " ") for mail in mails]
         joined = ["joined" for mail in mails if mail.alert.user_id is not None]
         left = ["too late for who left" for mail in mails if mail.last_error == "the user was removed from the account"]
         return [*claims, *states, *joined, *left]
@@ -206,7 +205,7 @@ class AlertStory(Story):
     def _check_joiner(self, user: User) -> None:
         """See that a user who joins is told how it stands, alone."""
         account = self._rows.accounts[MERCHANT]
-        told = [mail.alert for mail in self._rows.outbox.values() if mail.user_id == user.user_id]
+        told = [mail.alert for mail in self._rows.deliveries.values() if mail.recipient_id == user.user_id]
         assert all(alert.user_id == user.user_id for alert in told)
         below = self._running(list(self._rows.books[MERCHANT])) if account.seq else set()
         below = {amount for amount in below if amount * UNIT > account.posted}
@@ -230,9 +229,9 @@ class AlertStory(Story):
         self._check_episodes(book, [alert for alert in for_all if alert.kind == AlertKind.LOW_BALANCE])
         self._check_refusals(book, [alert for alert in for_all if alert.kind == AlertKind.USED_UP])
         self._check_owed(for_all, mails)
-        for delivery in self._watched.deliveries:
-            self._check_delivery(delivery)
-            self._check_newest(delivery, mails)
+        for received in self._watched.received:
+            self._check_received(received)
+            self._check_newest(received, mails)
         for mail in mails:
             self._check_fate(mail, mails, rows["accounts"][0])
 
@@ -252,10 +251,10 @@ class AlertStory(Story):
         was_refused = any(outcome.code is Code.INSUFFICIENT_BALANCE for outcome in self._told.values())
         assert bool(told) or not was_refused
 
-    def _check_owed(self, for_all: list[Alert], mails: list[OutboxMail]) -> None:
+    def _check_owed(self, for_all: list[Alert], mails: list[Delivery]) -> None:
         """See that each alert is owed once to each user who was there."""
         numbers = {alert.number for alert in for_all}
-        owed = [(mail.alert.number, mail.user_id) for mail in mails if mail.alert.number in numbers]
+        owed = [(mail.alert.number, mail.recipient_id) for mail in mails if mail.alert.number in numbers]
         expected = [
             (alert.number, stay.user.user_id)
             for alert in for_all
@@ -264,41 +263,43 @@ class AlertStory(Story):
         ]
         assert sorted(expected) == sorted(owed)
 
-    def _check_delivery(self, delivery: Delivery) -> None:
+    def _check_received(self, received: ReceivedMail) -> None:
         """See that a mail went to somebody who was there, and said what was true, while it was written."""
-        stay = self._stays[delivery.user_id]
-        assert stay.since <= delivery.ended, delivery
-        assert delivery.began <= stay.until, delivery
+        stay = self._stays[received.user_id]
+        assert stay.since <= received.ended, received
+        assert received.began <= stay.until, received
         moments = self._rows.moments
-        first = max(0, bisect_right([moment.at for moment in moments], delivery.began) - 1)
+        first = max(0, bisect_right([moment.at for moment in moments], received.began) - 1)
         # Several at the very time count all, as do those before it that are of that time.
         while first > 0 and moments[first - 1].at == moments[first].at:
             first -= 1
-        met = [moment.account for moment in moments[max(0, first - 1) :] if moment.at <= delivery.ended]
-        assert any(_is_true(delivery.subject, account) for account in met), (delivery, met)
+        met = [moment.account for moment in moments[max(0, first - 1) :] if moment.at <= received.ended]
+        assert any(_is_true(received.subject, account) for account in met), (received, met)
 
-    def _check_newest(self, delivery: Delivery, mails: list[OutboxMail]) -> None:
+    def _check_newest(self, received: ReceivedMail, mails: list[Delivery]) -> None:
         """See that no newer mail was to tell the user the same when one began to be written."""
-        before = [moment.account.alerts_count for moment in self._rows.moments if moment.at < delivery.began]
-        (mail,) = [mail for mail in mails if _names(delivery, mail)]
+        before = [moment.account.alerts_count for moment in self._rows.moments if moment.at < received.began]
+        (mail,) = [mail for mail in mails if _names(received, mail)]
         newer = [
             item.alert.number
             for item in mails
-            if (item.user_id, item.alert.kind, item.alert.threshold)
-            == (mail.user_id, mail.alert.kind, mail.alert.threshold)
+            if (item.recipient_id, item.alert.kind, item.alert.threshold)
+            == (mail.recipient_id, mail.alert.kind, mail.alert.threshold)
             and mail.alert.number < item.alert.number <= max(before, default=0)
         ]
-        assert [] == newer, delivery
+        assert [] == newer, received
 
-    def _check_fate(self, mail: OutboxMail, mails: list[OutboxMail], account: Account) -> None:
+    def _check_fate(self, mail: Delivery, mails: list[Delivery], account: Account) -> None:
         """See that what is still true for somebody who is still there was not withdrawn."""
-        assert mail.state in (MailState.SENT, MailState.GIVEN_UP, MailState.WITHDRAWN)
-        delivered = [item for item in self._watched.deliveries if _names(item, mail)]
-        assert mail.state != MailState.SENT or delivered
-        if mail.state != MailState.WITHDRAWN or self._stays[mail.user_id].until != float("inf"):
+        assert mail.state in (DeliveryState.SENT, DeliveryState.GIVEN_UP, DeliveryState.WITHDRAWN)
+        delivered = [item for item in self._watched.received if _names(item, mail)]
+        assert mail.state != DeliveryState.SENT or delivered
+        if mail.state != DeliveryState.WITHDRAWN or self._stays[mail.recipient_id].until != float("inf"):
             return
         # An alert names the lowest of the thresholds that posted fell below, and so tells of the higher ones, too.
-        same = [item for item in mails if item.user_id == mail.user_id and _tells_of(item, mail.alert.threshold)]
+        same = [
+            item for item in mails if item.recipient_id == mail.recipient_id and _tells_of(item, mail.alert.threshold)
+        ]
         if mail.alert.number < max(item.alert.number for item in same):
             return
         states = {threshold.amount: threshold.is_armed for threshold in account.thresholds}
@@ -326,11 +327,11 @@ def _is_true(subject: str, account: Account) -> bool:
     raise AssertionError(f"nobody knows what {subject!r} says")
 
 
-def _tells_of(mail: OutboxMail, threshold: int | None) -> bool:
+def _tells_of(mail: Delivery, threshold: int | None) -> bool:
     """Tell whether a mail tells that posted fell below a threshold, or, for None, that the balance is used up."""
     named = mail.alert.threshold
     return named == threshold if named is None or threshold is None else named <= threshold
 
 
-def _names(delivery: Delivery, mail: OutboxMail) -> bool:
-    return (delivery.user_id, delivery.number) == (mail.user_id, mail.alert.number)
+def _names(received: ReceivedMail, mail: Delivery) -> bool:
+    return (received.user_id, received.number) == (mail.recipient_id, mail.alert.number)

@@ -45,7 +45,7 @@ from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.ledger.grant_sweep import GrantSweep
 from farebox.service.periodic import Periodic
-from farebox.storage.records import ApiKey, MailState, Merchant, User
+from farebox.storage.records import ApiKey, DeliveryState, Merchant, User
 from tests.simulation.budget_story import BudgetStory
 from tests.simulation.shortfall_checks import check_shortfalls
 from tests.simulation.world import SECOND, START, Connection, Database, Post, WorldClock, WorldLoop
@@ -474,7 +474,9 @@ class Story:
     def _check_mails(self, rows: dict[str, list[Any]]) -> None:
         owed = Counter((alert.merchant_id, alert.number) for alert in rows["alerts"] for _ in range(USERS))
         assert owed == Counter((mail.alert.merchant_id, mail.alert.number) for mail in rows["mails"])
-        assert {MailState.SENT, MailState.GIVEN_UP, MailState.WITHDRAWN} >= {mail.state for mail in rows["mails"]}
+        assert {DeliveryState.SENT, DeliveryState.GIVEN_UP, DeliveryState.WITHDRAWN} >= {
+            mail.state for mail in rows["mails"]
+        }
         named = {book_id(ALERT, merchant_id=merchant_id, seq=number) for merchant_id, number in owed}
         delivered: dict[tuple[str, str], int] = Counter(self._post.taken)
         for mail in rows["mails"]:
@@ -482,5 +484,5 @@ class Story:
             ids = {message_id for message_id, to in delivered if to == mail.email and alert_id in message_id}
             # However often it was sent, it is one mail; and one that is written down as sent was.
             assert len(ids) <= 1
-            assert mail.state != MailState.SENT or 1 == len(ids)
+            assert mail.state != DeliveryState.SENT or 1 == len(ids)
         assert all(any(alert_id in message_id for alert_id in named) for message_id, _ in delivered)

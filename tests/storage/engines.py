@@ -19,7 +19,17 @@ from tests.support.memory import MemoryConnector
 TABLES: Final = (
     *("session", "letter", "login", "outlook", "verification", "mail_server", "repeat", "lone_move"),
     *("refusal", "merchant_note"),
-    *("outbox", "alert", "merchant_user", "merchant_key", "staff_key", "merchant_price", "default_price"),
+    *(
+        "delivery_attempt",
+        "delivery",
+        "destination",
+        "alert",
+        "merchant_user",
+        "merchant_key",
+        "staff_key",
+        "merchant_price",
+        "default_price",
+    ),
     *(
         "approval",
         "audit_log",

@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
+from farebox.core.alerts import AlertKind
 from farebox.core.outcomes import Code
-from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
 from farebox.storage.records import User
 from farebox.storage.stores import Stores
@@ -42,9 +42,9 @@ async def test_of_refusals_at_once_in_several_processes_one_is_told_of(processes
             *(do(process, charge(1, f"{number}-{place}")) for place, process in enumerate([*processes] * 4))
         )
         assert {Code.INSUFFICIENT_BALANCE} == {outcome.code for (outcome,) in outcomes}
-    alerts = await stores.outbox.alerts(ANN, 99)
+    alerts = await stores.deliveries.alerts(ANN, 99)
     assert [AlertKind.USED_UP] * ROUNDS == [alert.kind for alert in alerts]
-    assert ROUNDS == len(await stores.outbox.list(merchant_id=ANN, limit=99))
+    assert ROUNDS == len(await stores.deliveries.mails(merchant_id=ANN, limit=99))
     assert [] == await faults(stores)
 
 
@@ -55,14 +55,14 @@ async def test_users_who_join_while_the_balance_falls_are_told_once_each(process
     for number in range(ROUNDS):
         # From 20 to 8 by three charges, and back again.
         await do(stores, top_up(12 if number else 20, f"INV-{number}"))
-        before = {mail.alert.number for mail in await stores.outbox.list(merchant_id=ANN, limit=999)}
+        before = {mail.alert.number for mail in await stores.deliveries.mails(merchant_id=ANN, limit=999)}
         joining = [user(10 * number + place) for place in range(PROCESSES * 2)]
         await asyncio.gather(
             *(process.users.add(one) for one, process in zip(joining, [*processes] * 2, strict=True)),
             *(do(process, charge(4, f"{number}-{place}")) for place, process in enumerate(processes)),
         )
-        mails = await stores.outbox.list(merchant_id=ANN, limit=999)
-        new = Counter(mail.user_id for mail in mails if mail.alert.number not in before)
+        mails = await stores.deliveries.mails(merchant_id=ANN, limit=999)
+        new = Counter(mail.recipient_id for mail in mails if mail.alert.number not in before)
         assert {one.user_id for one in joining} <= new.keys()
         assert {1} == set(new.values())
         rows = await everything(stores, [ANN])

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
+from farebox.core.alerts import AlertKind
 from farebox.core.commands import EndGrant, GiveCredit, SettleGrants
-from farebox.core.state import AlertKind
 from farebox.service.operator.grant_notices import GrantNotices
 from farebox.storage.records import User
 from farebox.storage.stores import Stores
@@ -40,7 +40,7 @@ async def _register(stores: Stores, *numbers: int, merchant_id: int = ANN) -> No
 
 
 async def _due(stores: Stores, now: int) -> list[int]:
-    grants = await stores.outbox.ending_grants(now, until=now + WEEK, lasting=WEEK, limit=99)
+    grants = await stores.deliveries.ending_grants(now, until=now + WEEK, lasting=WEEK, limit=99)
     return [grant.number for grant in grants]
 
 
@@ -58,7 +58,7 @@ async def test_what_ends_within_the_time_is_told_of_the_soonest_first(processes:
     assert [1] == await _due(stores, NOW + 23 * DAY)
     assert [2, 1] == [
         grant.number
-        for grant in await stores.outbox.ending_grants(NOW + 15 * DAY, until=NOW + 40 * DAY, lasting=WEEK, limit=99)
+        for grant in await stores.deliveries.ending_grants(NOW + 15 * DAY, until=NOW + 40 * DAY, lasting=WEEK, limit=99)
     ]
 
 
@@ -92,16 +92,16 @@ async def test_every_user_is_told_once_by_whichever_process_is_first(processes: 
     for number in range(1, 9):
         await _give(stores, number, 7)
     await _give(stores, 1, 7, merchant_id=BEN)
-    notices = [GrantNotices(process.outbox, clock, days=7, grants_max=4) for process in [*processes] * 3]
+    notices = [GrantNotices(process.deliveries, clock, days=7, grants_max=4) for process in [*processes] * 3]
     for _ in range(3):
         await asyncio.gather(*(one.owe_due() for one in notices), do(stores, charge(1, f"charge {_}")))
-    mails = await stores.outbox.list(merchant_id=ANN, limit=99)
-    alerts = await stores.outbox.alerts(ANN, 99)
+    mails = await stores.deliveries.mails(merchant_id=ANN, limit=99)
+    alerts = await stores.deliveries.alerts(ANN, 99)
     assert [AlertKind.CREDIT_ENDS] * 8 == [alert.kind for alert in alerts]
     assert 8 == len({alert.transfer_seq for alert in alerts})
     assert 16 == len(mails)
-    assert {1, 2} == {mail.user_id for mail in mails}
-    assert [3] == [mail.user_id for mail in await stores.outbox.list(merchant_id=BEN, limit=99)]
+    assert {1, 2} == {mail.recipient_id for mail in mails}
+    assert [3] == [mail.recipient_id for mail in await stores.deliveries.mails(merchant_id=BEN, limit=99)]
     account = await stores.accounts.find(ANN)
     assert account is not None
     assert 8 == account.alerts_count
@@ -113,10 +113,10 @@ async def test_the_database_holds_one_alert_of_a_grant(engine: Engine, processes
     stores = processes[0]
     await _register(stores, 1)
     await _give(stores, 1, 7)
-    (grant,) = await stores.outbox.ending_grants(NOW, until=NOW + WEEK, lasting=WEEK, limit=9)
+    (grant,) = await stores.deliveries.ending_grants(NOW, until=NOW + WEEK, lasting=WEEK, limit=9)
     for _ in range(2):
-        await stores.outbox.tell_of_end(grant, NOW)
-    assert 1 == len(await stores.outbox.alerts(ANN, 9))
+        await stores.deliveries.tell_of_end(grant, NOW)
+    assert 1 == len(await stores.deliveries.alerts(ANN, 9))
     with pytest.raises(Refused):
         await engine.execute(
             "INSERT INTO alert (merchant_id, number, posted, fired_at, transfer_seq, kind) "
@@ -128,5 +128,5 @@ async def test_no_days_are_no_notices(processes: Sequence[Stores]) -> None:
     stores = processes[0]
     await _register(stores, 1)
     await _give(stores, 1, 0.5)
-    assert None is await GrantNotices(stores.outbox, HeldClock(), days=0).owe_due()
-    assert [] == await stores.outbox.alerts(ANN, 9)
+    assert None is await GrantNotices(stores.deliveries, HeldClock(), days=0).owe_due()
+    assert [] == await stores.deliveries.alerts(ANN, 9)

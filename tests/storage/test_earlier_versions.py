@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from farebox.core.accounts import Kind
+from farebox.core.alerts import AlertKind
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import CaptureHold, Charge, CreateHold, KeyKind, Payer, ReleaseHold, TopUp
 from farebox.core.ids import NUMBER_MAX
@@ -20,7 +21,6 @@ from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE
-from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
 from farebox.storage import sql
 from farebox.storage.months import Month
@@ -391,7 +391,7 @@ async def test_thresholds_of_before_keep_their_states_and_those_of_new_books_wai
     # The first money that leaves one below is told of.
     await do(stores, TopUp(new, 80 * UNIT, "INV-1"), TopUp(below, UNIT, "INV-1"))
     for number in (new, below):
-        (alert,) = await stores.outbox.alerts(number, 9)
+        (alert,) = await stores.deliveries.alerts(number, 9)
         assert (100 * UNIT, 1, AlertKind.LOW_BALANCE) == (alert.threshold, alert.transfer_seq, alert.kind)
     await stores.connector.close()
 
@@ -503,11 +503,15 @@ _KEPT_IN: Final = {
     "transfers": "transfer",
     "holds": "hold",
     "alerts": "alert",
-    "mails": "outbox",
+    "mails": "delivery",
     "approvals": "approval",
     "audit_entries": "audit_log",
     "grants": "credit_grant",
 }
+
+
+_FORMER: Final = {"delivery": ("outbox", {"recipient_id": "user_id"})}
+"""Tables that had another name, and columns too, in versions that have none of today's name."""
 
 
 async def _leave_as_version(version: int, full: Engine, earlier: Engine) -> None:
@@ -517,10 +521,12 @@ async def _leave_as_version(version: int, full: Engine, earlier: Engine) -> None
         assert version == len(await earlier.stores().connector.migrate(NOW))
     # What refers to other rows comes after them.
     for table in reversed(TABLES):
-        columns = await _columns(earlier, table)
-        for row in await full.execute(f"SELECT {', '.join(columns)} FROM {table}") if columns else ():
+        former, names = (table, {}) if await _columns(earlier, table) else _FORMER.get(table, (table, {}))
+        columns = await _columns(earlier, former)
+        today = [next((new for new, old in names.items() if old == column), column) for column in columns]
+        for row in await full.execute(f"SELECT {', '.join(today)} FROM {table}") if columns else ():
             values = ", ".join(_literal(earlier, value) for value in row)
-            await earlier.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})")
+            await earlier.execute(f"INSERT INTO {former} ({', '.join(columns)}) VALUES ({values})")
 
 
 async def _columns(engine: Engine, table: str) -> list[str]:
@@ -538,7 +544,8 @@ async def _is_table(full: Engine, earlier: Engine, table: str, version: int) -> 
     """Tell whether a version had this table: today's have it, and the first migrations made it."""
     dialect = "sqlite" if isinstance(earlier, SqliteEngine) else "postgres"
     scripts = "".join(script for _, script in sql.migrations(dialect)[:version])
-    return f"CREATE TABLE {table} (" in scripts and bool(await _columns(full, table))
+    names = (table, _FORMER.get(table, (table, {}))[0])
+    return any(f"CREATE TABLE {name} (" in scripts for name in names) and bool(await _columns(full, table))
 
 
 def _literal(engine: Engine, value: Any) -> str:

@@ -14,7 +14,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.storage import sql
 from farebox.storage.interface import AlreadyExists
 from farebox.storage.mailboxes import mailbox_of
-from farebox.storage.records import Login, MailState, OutboxMail, Realm, Role, User
+from farebox.storage.records import Delivery, DeliveryState, Login, Realm, Role, User
 from farebox.storage.stores import Stores
 from tests.storage.engines import Engine, Refused
 from tests.support.ledger import ANN, BEN, NOW, add_merchant, fire
@@ -105,8 +105,8 @@ async def add_login(engine: Engine, number: int, email: str, realm: Realm = Real
     await add(engine, "login", **row, **values)
 
 
-async def add_mail(engine: Engine, number: int, user_id: int, email: str, state: MailState) -> None:
-    sent_at = NOW if state is MailState.SENT else None
+async def add_mail(engine: Engine, number: int, user_id: int, email: str, state: DeliveryState) -> None:
+    sent_at = NOW if state is DeliveryState.SENT else None
     await add(
         engine,
         "outbox",
@@ -164,16 +164,16 @@ async def test_mails_owed_to_one_mailbox_become_one_and_who_was_told_is_not_told
         await add(before, "alert", merchant_id=ANN, number=number, threshold=5, posted=1, fired_at=NOW)
     for user_id, email in enumerate(WAYS, 1):
         # Three copies wait of the first; one was sent of the second; the third was owed to two who are dropped.
-        await add_mail(before, 1, user_id, email, MailState.WAITING)
-        await add_mail(before, 2, user_id, email, MailState.SENT if user_id == 2 else MailState.WAITING)
+        await add_mail(before, 1, user_id, email, DeliveryState.WAITING)
+        await add_mail(before, 2, user_id, email, DeliveryState.SENT if user_id == 2 else DeliveryState.WAITING)
         if user_id != 3:
-            await add_mail(before, 3, user_id, email, MailState.WAITING)
+            await add_mail(before, 3, user_id, email, DeliveryState.WAITING)
     async with upgraded(before) as stores:
-        mails: Sequence[OutboxMail] = await stores.outbox.list(merchant_id=ANN, limit=99)
+        mails: Sequence[Delivery] = await stores.deliveries.mails(merchant_id=ANN, limit=99)
         by_alert: dict[int, dict[int, int]] = {number: {} for number in (1, 2, 3)}
         for mail in mails:
-            by_alert[mail.alert.number][mail.user_id] = mail.state
-        waits, sent, withdrawn = MailState.WAITING, MailState.SENT, MailState.WITHDRAWN
+            by_alert[mail.alert.number][mail.recipient_id] = mail.state
+        waits, sent, withdrawn = DeliveryState.WAITING, DeliveryState.SENT, DeliveryState.WITHDRAWN
         assert {1: withdrawn, 2: withdrawn, 3: waits} == by_alert[1]
         assert {1: withdrawn, 2: sent, 3: withdrawn} == by_alert[2]
         assert {1: withdrawn, 3: waits} == by_alert[3]
@@ -255,7 +255,7 @@ async def test_logins_with_passwords_are_named_and_one_is_left(before: Engine) -
         assert await stores.sessions.find(bytes([2] * 32), LATER) is not None
         account_mail = await stores.account_mails.find(1)
         assert account_mail is not None
-        assert (1, LATER, MailState.GIVEN_UP) == (account_mail.login_id, account_mail.used_at, account_mail.state)
+        assert (1, LATER, DeliveryState.GIVEN_UP) == (account_mail.login_id, account_mail.used_at, account_mail.state)
         assert ["ann@x.example has a password", "ANN@x.example has a password"] == [
             detail.partition(" of its own and is closed at the console;")[0] for _, _, _, detail in await notes(stores)
         ]

@@ -18,8 +18,8 @@ from farebox.storage.interface import AlreadyExists, NotFound, StorageError
 from farebox.storage.logins import AlreadySo, ChangedMeanwhile, LastAdministrator, LinkGone, LoginClosed
 from farebox.storage.records import (
     AccountMail,
+    DeliveryState,
     Login,
-    MailState,
     Maker,
     Membership,
     Purpose,
@@ -57,7 +57,7 @@ def account_mail(number: int, login_id: int = 1, **fields: Any) -> AccountMail:
         created_at=NOW + number,
         expires_at=LATER,
         used_at=None,
-        state=MailState.WAITING,
+        state=DeliveryState.WAITING,
         attempts=0,
         next_attempt_at=NOW,
     )
@@ -261,7 +261,7 @@ async def test_account_mails_are_read_back_and_listed_newest_first(stores: Store
         purpose=Purpose.TEST,
         merchant_id=ANN,
         used_at=NOW,
-        state=MailState.SENT,
+        state=DeliveryState.SENT,
         attempts=3,
         sent_at=NOW,
         last_error="Ünable",
@@ -347,8 +347,8 @@ async def test_what_is_due_is_claimed_and_leased_the_longest_due_first(stores: S
     for number in (1, 2, 3):
         await stores.account_mails.add(account_mail(number, next_attempt_at=NOW - number))
     await stores.account_mails.add(account_mail(4, next_attempt_at=NOW + 1))
-    await stores.account_mails.add(account_mail(5, state=MailState.SENT, sent_at=NOW))
-    await stores.account_mails.add(account_mail(6, state=MailState.GIVEN_UP))
+    await stores.account_mails.add(account_mail(5, state=DeliveryState.SENT, sent_at=NOW))
+    await stores.account_mails.add(account_mail(6, state=DeliveryState.GIVEN_UP))
     assert NOW - 3 == await stores.account_mails.next_due_at()
     claimed = await stores.account_mails.claim(NOW, lease_until=NOW + 60, limit=2)
     expected = [account_mail(number, next_attempt_at=NOW + 60, attempts=1) for number in (2, 3)]
@@ -397,7 +397,7 @@ async def test_what_became_of_a_mail_is_written_down(stores: Stores) -> None:
     failed = account_mail(1, attempts=1, next_attempt_at=NOW + 60, last_error="no")
     await stores.account_mails.settle(failed)
     assert failed == await stores.account_mails.find(1)
-    sent = account_mail(1, attempts=1, state=MailState.SENT, sent_at=NOW + 61)
+    sent = account_mail(1, attempts=1, state=DeliveryState.SENT, sent_at=NOW + 61)
     await stores.account_mails.settle(sent)
     assert sent == await stores.account_mails.find(1)
     assert await stores.account_mails.next_due_at() is None
@@ -406,13 +406,13 @@ async def test_what_became_of_a_mail_is_written_down(stores: Stores) -> None:
 
 
 async def test_what_is_not_sent_and_not_too_old_is_made_due_again(stores: Stores) -> None:
-    await stores.account_mails.add(account_mail(1, state=MailState.GIVEN_UP))
+    await stores.account_mails.add(account_mail(1, state=DeliveryState.GIVEN_UP))
     await stores.account_mails.add(account_mail(2, next_attempt_at=LATER))
-    await stores.account_mails.add(account_mail(3, state=MailState.SENT, sent_at=NOW))
-    await stores.account_mails.add(account_mail(4, state=MailState.GIVEN_UP, expires_at=NOW + 5))
+    await stores.account_mails.add(account_mail(3, state=DeliveryState.SENT, sent_at=NOW))
+    await stores.account_mails.add(account_mail(4, state=DeliveryState.GIVEN_UP, expires_at=NOW + 5))
     assert 2 == await stores.account_mails.retry(NOW + 5)
     assert [account_mail(2, next_attempt_at=NOW + 5), account_mail(1, next_attempt_at=NOW + 5)] == [
-        it for it in await stores.account_mails.list(9) if it.state == MailState.WAITING
+        it for it in await stores.account_mails.list(9) if it.state == DeliveryState.WAITING
     ]
 
 
@@ -621,7 +621,7 @@ async def test_who_is_removed_gets_no_more_alerts(stores: Stores) -> None:
     await stores.users.remove(ANN, one.email, is_owner_needed=False)
     _, mails = await fire(stores)
     assert [two.email] == [mail.email for mail in mails]
-    assert 3 == len(await stores.outbox.list(merchant_id=ANN, limit=9))
+    assert 3 == len(await stores.deliveries.mails(merchant_id=ANN, limit=9))
 
 
 # The audit log, and what the database itself refuses

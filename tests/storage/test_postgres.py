@@ -356,7 +356,7 @@ async def test_no_statement_reads_a_whole_table(postgres_url: str) -> None:
             count = max(int(number) for number in re.findall(r"\$(\d+)", text + "$0"))
             await connection.execute(f"PREPARE {name} AS {text}")
             plan = await _plan(connection, f"{name}({', '.join(['NULL'] * count)})" if count else name)
-            from_an_end = tuple({"outbox_due", "letter_due", "letter_turn", IN_ORDER.get(name, "outbox_due")})
+            from_an_end = tuple({"delivery_due", "letter_due", "letter_turn", IN_ORDER.get(name, "delivery_due")})
             for scan in _scans(plan):
                 is_probe = not {"Index Cond", "TID Cond"}.isdisjoint(scan) or scan["Node Type"] == "ModifyTable"
                 if not is_probe and not scan.get("Index Name", "").startswith(from_an_end):
@@ -484,11 +484,15 @@ async def test_mails_claimed_at_once_go_to_one_claimer_each(stores: Stores, post
     await run(stores, SetThresholds(MERCHANT, (FUNDS + UNIT,)))
     async with opened_postgres(postgres_url) as other:
         found = await asyncio.gather(
-            *[which.outbox.claim(NOW, lease_until=NOW + 1, limit=7) for which in (stores, other) for _ in range(4)]
+            *[
+                which.deliveries.claim_mails(NOW, lease_until=NOW + 1, limit=7)
+                for which in (stores, other)
+                for _ in range(4)
+            ]
         )
-        claimed = [mail.user_id for mails in found for mail in mails]
+        claimed = [mail.recipient_id for mails in found for mail in mails]
         assert len(claimed) == len(set(claimed))
-        assert not await other.outbox.claim(NOW, lease_until=NOW + 1, limit=7) or len(claimed) < 40
+        assert not await other.deliveries.claim_mails(NOW, lease_until=NOW + 1, limit=7) or len(claimed) < 40
 
 
 # A failure before COMMIT leaves nothing behind.

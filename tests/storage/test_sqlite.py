@@ -324,7 +324,7 @@ async def test_a_read_only_file_can_be_read_and_refuses_writes(stores: Stores, m
     writes: list[Callable[[], Any]] = [
         lambda: do(stores, charge(1, "key")),
         lambda: stores.merchants.rename(ANN, "Ann"),
-        lambda: stores.outbox.claim(NOW, lease_until=NOW, limit=9),
+        lambda: stores.deliveries.claim_mails(NOW, lease_until=NOW, limit=9),
     ]
     for write in writes:
         with pytest.raises(StoreUnavailable, match="readonly"):

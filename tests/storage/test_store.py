@@ -10,6 +10,7 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.alerts import Alert, AlertKind
 from farebox.core.audit_log import Action, audit_entry
 from farebox.core.commands import (
     Actor,
@@ -38,12 +39,13 @@ from farebox.core.outcomes import DONE, Code
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE
-from farebox.core.state import Alert, AlertKind, BatchState, Decision, KeyRecord, MoreGrantsNeeded, ReadSet, reads
+from farebox.core.state import BatchState, Decision, KeyRecord, MoreGrantsNeeded, ReadSet, reads
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.storage import sql
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.batch_grants import more_merchants
+from farebox.storage.destination_records import Channel
 from farebox.storage.interface import (
     AlreadyExists,
     Decide,
@@ -54,12 +56,12 @@ from farebox.storage.interface import (
     StoreUnavailable,
 )
 from farebox.storage.records import (
+    Delivery,
+    DeliveryState,
     MailServerPause,
-    MailState,
     Merchant,
     MerchantNote,
     MerchantOrder,
-    OutboxMail,
     Repeat,
     Role,
     TransferFilter,
@@ -193,6 +195,10 @@ async def read_one(fetch: Fetch) -> None:
     assert [1] == [row[0] for row in await fetch("SELECT 1")]
 
 
+async def nothing_due(_: Fetch, __: Account) -> None:
+    """Have nothing to tell."""
+
+
 CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "connector.transact": lambda stores: do(stores, TopUp(ANN, UNIT, "R")),
     "connector.balances": lambda stores: stores.connector.balances([(ANN, digest(ANN))], NOW),
@@ -249,25 +255,26 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "usage.buckets": lambda stores: stores.usage.buckets(
         ANN, first_quarter=0, last_quarter=9, offset_quarters=0, bucket_quarters=4
     ),
-    "outbox.alerts": lambda stores: stores.outbox.alerts(ANN, 10),
-    "outbox.claim": lambda stores: stores.outbox.claim(NOW, lease_until=NOW + 1, limit=10),
+    "deliveries.alerts": lambda stores: stores.deliveries.alerts(ANN, 10),
+    "deliveries.claim_mails": lambda stores: stores.deliveries.claim_mails(NOW, lease_until=NOW + 1, limit=10),
     "mail_servers.find": lambda stores: stores.mail_servers.find("mail.example:25"),
     "mail_servers.pause": lambda stores: stores.mail_servers.pause(PAUSE),
     "mail_servers.resume": lambda stores: stores.mail_servers.resume("mail.example:25"),
     "mail_servers.resume_all": lambda stores: stores.mail_servers.resume_all(),
-    "outbox.settle": lambda stores: stores.outbox.settle(
-        OutboxMail(Alert(ANN, 1, UNIT, 0, NOW, None), 1, "ann@example.com", MailState.WAITING, 0, NOW)
+    "deliveries.settle": lambda stores: stores.deliveries.settle(
+        Delivery(Alert(ANN, 1, UNIT, 0, NOW, None), Channel.EMAIL, 1, "ann@example.com", DeliveryState.WAITING, 0, NOW)
     ),
-    "outbox.is_told_anew": lambda stores: stores.outbox.is_told_anew(
-        OutboxMail(Alert(ANN, 1, UNIT, 0, NOW, None), 1, "ann@example.com", MailState.WAITING, 0, NOW)
+    "deliveries.is_told_anew": lambda stores: stores.deliveries.is_told_anew(
+        Delivery(Alert(ANN, 1, UNIT, 0, NOW, None), Channel.EMAIL, 1, "ann@example.com", DeliveryState.WAITING, 0, NOW)
     ),
-    "outbox.ending_grants": lambda stores: stores.outbox.ending_grants(NOW, until=NOW + 9, lasting=9, limit=9),
-    "outbox.tell_of_end": lambda stores: stores.outbox.tell_of_end(
+    "deliveries.ending_grants": lambda stores: stores.deliveries.ending_grants(NOW, until=NOW + 9, lasting=9, limit=9),
+    "deliveries.tell_of_end": lambda stores: stores.deliveries.tell_of_end(
         Grant(ANN, 1, UNIT, UNIT, "G", "welcome", "grant G", bytes(8), transfer_seq=1), NOW
     ),
-    "outbox.list": lambda stores: stores.outbox.list(merchant_id=None, limit=10),
-    "outbox.retry": lambda stores: stores.outbox.retry(NOW),
-    "outbox.next_due_at": lambda stores: stores.outbox.next_due_at(),
+    "deliveries.tell": lambda stores: stores.deliveries.tell(ANN, AlertKind.FROZEN, NOW, nothing_due),
+    "deliveries.mails": lambda stores: stores.deliveries.mails(merchant_id=None, limit=10),
+    "deliveries.retry_mails": lambda stores: stores.deliveries.retry_mails(NOW),
+    "deliveries.next_mail_at": lambda stores: stores.deliveries.next_mail_at(),
     "budgets.list": lambda stores: stores.budgets.list(ANN),
     "budgets.put": lambda stores: stores.budgets.put(ANN, ANN, [], zone="UTC", now=NOW),
     "budgets.would_be": lambda stores: stores.budgets.would_be(ANN, merchant_key(2), [], zone="UTC", now=NOW),
@@ -736,7 +743,7 @@ async def test_a_decision_that_breaks_a_rule_is_rolled_back_with_all_that_belong
         await stores.connector.transact(reads(commands, NOW), a_decision(commands, **changes))
     assert before == await everything(stores, [ANN])
     assert [Code.OK] * 3 == [outcome.code for outcome in await do(stores, *commands)]
-    assert 1 == len(await stores.outbox.alerts(ANN, 10))
+    assert 1 == len(await stores.deliveries.alerts(ANN, 10))
 
 
 @pytest.mark.parametrize(
@@ -1112,21 +1119,21 @@ async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(sto
     )
     assert ["one@example.com", "two@example.com"] == [mail.email for mail in mails]
     for user, mail in zip(USERS, mails, strict=False):
-        assert (user.user_id, MailState.WAITING, 0, NOW) == (
-            *(mail.user_id, mail.state, mail.attempts, mail.next_attempt_at),
+        assert (user.user_id, DeliveryState.WAITING, 0, NOW) == (
+            *(mail.recipient_id, mail.state, mail.attempts, mail.next_attempt_at),
         )
         assert (None, None) == (mail.sent_at, mail.last_error)
     await do(stores, SetThresholds(ANN, (40 * UNIT,)))
     await stores.users.add(User(ANN, 9, "new@example.com", NOW))
     await do(stores, charge(11, "charge"), now=NOW + 7)
-    second = (await stores.outbox.alerts(ANN, 10))[0]
+    second = (await stores.deliveries.alerts(ANN, 10))[0]
     assert (2, 40 * UNIT, 39 * UNIT, NOW + 7, 2) == (
         *(second.number, second.threshold, second.posted, second.fired_at, second.transfer_seq),
     )
-    found = [(mail.alert.number, mail.email) for mail in await stores.outbox.list(merchant_id=ANN, limit=10)]
+    found = [(mail.alert.number, mail.email) for mail in await stores.deliveries.mails(merchant_id=ANN, limit=10)]
     both = ["one@example.com", "two@example.com"]
     assert [(2, "one@example.com"), (2, "two@example.com"), (2, "new@example.com"), *((1, it) for it in both)] == found
-    assert [] == await stores.outbox.list(merchant_id=BEN, limit=10)
+    assert [] == await stores.deliveries.mails(merchant_id=BEN, limit=10)
 
 
 @every_store
@@ -1136,17 +1143,17 @@ async def test_a_user_who_joins_an_account_that_is_below_is_owed_a_mail_alone(st
     await fire(stores, *USERS[:1])
     await stores.users.add(replace(USERS[1], created_at=NOW + 5))
     await stores.users.add(User(ANN, 9, "new@example.com", NOW + 6))
-    alerts = await stores.outbox.alerts(ANN, 10)
+    alerts = await stores.deliveries.alerts(ANN, 10)
     assert [
         Alert(ANN, 3, 51 * UNIT, 50 * UNIT, NOW + 6, None, AlertKind.LOW_BALANCE, None, 9),
         Alert(ANN, 2, 51 * UNIT, 50 * UNIT, NOW + 5, None, AlertKind.LOW_BALANCE, None, 5),
     ] == alerts[:2]
-    mails = await stores.outbox.list(merchant_id=ANN, limit=10)
-    assert [(3, 9), (2, 5), (1, 3)] == [(mail.alert.number, mail.user_id) for mail in mails]
+    mails = await stores.deliveries.mails(merchant_id=ANN, limit=10)
+    assert [(3, 9), (2, 5), (1, 3)] == [(mail.alert.number, mail.recipient_id) for mail in mails]
     assert [(NOW + 6, 0), (NOW + 5, 0), (NOW, 0)] == [(mail.next_attempt_at, mail.attempts) for mail in mails]
     # The book goes on counting from there.
     await do(stores, TopUp(ANN, UNIT // 2, "INV-2"))
-    assert 4 == (await stores.outbox.alerts(ANN, 1))[0].number
+    assert 4 == (await stores.deliveries.alerts(ANN, 1))[0].number
     # And the third user, whose address is registered already, is owed nothing.
     before = await everything(stores, [ANN])
     with pytest.raises(AlreadyExists):
@@ -1164,10 +1171,14 @@ async def test_the_first_refusal_for_lack_of_money_is_written_and_owes_mails(sto
         assert outcome.code is Code.INSUFFICIENT_BALANCE
     account = await account_of(stores)
     assert (True, 1) == (account.is_exhausted, account.alerts_count)
-    assert [Alert(ANN, 1, None, 5 * UNIT, NOW, 1, AlertKind.USED_UP, 6 * UNIT)] == await stores.outbox.alerts(ANN, 9)
-    (mail,) = await stores.outbox.list(merchant_id=ANN, limit=9)
+    assert [Alert(ANN, 1, None, 5 * UNIT, NOW, 1, AlertKind.USED_UP, 6 * UNIT)] == await stores.deliveries.alerts(
+        ANN, 9
+    )
+    (mail,) = await stores.deliveries.mails(merchant_id=ANN, limit=9)
     assert (1, NOW) == (mail.alert.number, mail.next_attempt_at)
-    assert [mail.alert] == [claimed.alert for claimed in await stores.outbox.claim(NOW, lease_until=NOW, limit=9)]
+    assert [mail.alert] == [
+        claimed.alert for claimed in await stores.deliveries.claim_mails(NOW, lease_until=NOW, limit=9)
+    ]
     await do(stores, TopUp(ANN, UNIT, "INV-2"))
     assert not (await account_of(stores)).is_exhausted
     assert [] == await faults(stores)
@@ -1181,10 +1192,10 @@ async def test_what_tells_the_same_anew_is_of_the_same_kind_threshold_and_user(s
     await do(stores, SetThresholds(ANN, (10 * UNIT, 20 * UNIT)), charge(6, "refused"))
     await stores.users.add(USERS[1])
     await do(stores, TopUp(ANN, 10 * UNIT, "INV-2"), charge(6, "below 10 again"))
-    mails = await stores.outbox.list(merchant_id=ANN, limit=99)
+    mails = await stores.deliveries.mails(merchant_id=ANN, limit=99)
     one, two = (user.user_id for user in USERS[:2])
     told = {
-        (mail.alert.number, mail.alert.threshold, mail.user_id): await stores.outbox.is_told_anew(mail)
+        (mail.alert.number, mail.alert.threshold, mail.recipient_id): await stores.deliveries.is_told_anew(mail)
         for mail in mails
     }
     assert {
@@ -1202,12 +1213,12 @@ async def test_what_tells_the_same_anew_is_of_the_same_kind_threshold_and_user(s
 async def test_a_withdrawn_mail_is_never_due_again(stores: Stores) -> None:
     await add_merchant(stores)
     _, (mail,) = await fire(stores, USERS[0])
-    await stores.outbox.claim(NOW, lease_until=NOW + 1, limit=9)
-    await stores.outbox.settle(replace(mail, state=MailState.WITHDRAWN, last_error="removed"))
-    assert 0 == await stores.outbox.retry(NOW + 5)
-    assert await stores.outbox.next_due_at() is None
-    assert [] == await stores.outbox.claim(NOW + 10**9, lease_until=NOW + 10**9, limit=9)
-    assert ["removed"] == [kept.last_error for kept in await stores.outbox.list(merchant_id=ANN, limit=9)]
+    await stores.deliveries.claim_mails(NOW, lease_until=NOW + 1, limit=9)
+    await stores.deliveries.settle(replace(mail, state=DeliveryState.WITHDRAWN, last_error="removed"))
+    assert 0 == await stores.deliveries.retry_mails(NOW + 5)
+    assert await stores.deliveries.next_mail_at() is None
+    assert [] == await stores.deliveries.claim_mails(NOW + 10**9, lease_until=NOW + 10**9, limit=9)
+    assert ["removed"] == [kept.last_error for kept in await stores.deliveries.mails(merchant_id=ANN, limit=9)]
 
 
 @every_store
@@ -1224,7 +1235,7 @@ async def test_a_user_is_registered_until_removed(stores: Stores) -> None:
 async def test_an_alert_without_users_is_recorded_all_the_same(stores: Stores) -> None:
     await add_merchant(stores)
     alert, mails = await fire(stores)
-    assert [alert] == await stores.outbox.alerts(ANN, 10)
+    assert [alert] == await stores.deliveries.alerts(ANN, 10)
     assert [] == mails
 
 
@@ -1236,12 +1247,12 @@ async def test_several_alerts_of_one_batch_owe_mails_each(stores: Stores) -> Non
         await stores.users.add(user)
     both = [SetThresholds(merchant_id, (60 * UNIT,)) for merchant_id in (ANN, BEN)]
     await do(stores, *both, SetThresholds(ANN, (70 * UNIT,)))
-    assert [2, 1] == [alert.number for alert in await stores.outbox.alerts(ANN, 10)]
-    assert [2] == [alert.number for alert in await stores.outbox.alerts(ANN, 1)]
+    assert [2, 1] == [alert.number for alert in await stores.deliveries.alerts(ANN, 10)]
+    assert [2] == [alert.number for alert in await stores.deliveries.alerts(ANN, 1)]
 
     async def places(limit: int) -> list[tuple[int, int, int]]:
-        mails = await stores.outbox.list(merchant_id=None, limit=limit)
-        return [(mail.alert.merchant_id, mail.alert.number, mail.user_id) for mail in mails]
+        mails = await stores.deliveries.mails(merchant_id=None, limit=limit)
+        return [(mail.alert.merchant_id, mail.alert.number, mail.recipient_id) for mail in mails]
 
     expected = [(ANN, 2, 3), (ANN, 2, 5), (ANN, 1, 3), (ANN, 1, 5), (BEN, 1, 4)]
     assert expected == await places(9)
@@ -1256,7 +1267,7 @@ async def test_the_whole_outbox_is_listed_newest_first(stores: Stores) -> None:
         await stores.users.add(user)
     for later, merchant_id in ((0, ANN), (5, BEN), (9, ANN)):
         await do(stores, SetThresholds(merchant_id, (later + 1,)), now=NOW + later)
-    fired = [mail.alert.fired_at - NOW for mail in await stores.outbox.list(merchant_id=None, limit=9)]
+    fired = [mail.alert.fired_at - NOW for mail in await stores.deliveries.mails(merchant_id=None, limit=9)]
     assert [9, 5, 0] == fired
 
 
@@ -1264,16 +1275,16 @@ async def test_the_whole_outbox_is_listed_newest_first(stores: Stores) -> None:
 async def test_a_mail_is_claimed_by_one_until_its_lease_ends(stores: Stores) -> None:
     await add_merchant(stores)
     _, mails = await fire(stores, *USERS[:2])
-    assert NOW == await stores.outbox.next_due_at()
-    assert [] == await stores.outbox.claim(NOW - 1, lease_until=NOW + 10, limit=9)
-    first = await stores.outbox.claim(NOW, lease_until=NOW + 10, limit=1)
-    second = await stores.outbox.claim(NOW + 5, lease_until=NOW + 20, limit=9)
-    assert sorted(mail.user_id for mail in mails) == sorted(mail.user_id for mail in [*first, *second])
+    assert NOW == await stores.deliveries.next_mail_at()
+    assert [] == await stores.deliveries.claim_mails(NOW - 1, lease_until=NOW + 10, limit=9)
+    first = await stores.deliveries.claim_mails(NOW, lease_until=NOW + 10, limit=1)
+    second = await stores.deliveries.claim_mails(NOW + 5, lease_until=NOW + 20, limit=9)
+    assert sorted(mail.recipient_id for mail in mails) == sorted(mail.recipient_id for mail in [*first, *second])
     assert [(1, NOW + 10), (1, NOW + 20)] == [(mail.attempts, mail.next_attempt_at) for mail in [*first, *second]]
-    assert [] == await stores.outbox.claim(NOW + 9, lease_until=NOW + 30, limit=9)
-    assert NOW + 10 == await stores.outbox.next_due_at()
-    again = await stores.outbox.claim(NOW + 10, lease_until=NOW + 30, limit=9)
-    assert [(first[0].user_id, 2)] == [(mail.user_id, mail.attempts) for mail in again]
+    assert [] == await stores.deliveries.claim_mails(NOW + 9, lease_until=NOW + 30, limit=9)
+    assert NOW + 10 == await stores.deliveries.next_mail_at()
+    again = await stores.deliveries.claim_mails(NOW + 10, lease_until=NOW + 30, limit=9)
+    assert [(first[0].recipient_id, 2)] == [(mail.recipient_id, mail.attempts) for mail in again]
 
 
 @every_store
@@ -1288,7 +1299,7 @@ async def test_merchants_take_turns_in_claiming_mails(stores: Stores) -> None:
         await do(stores, SetThresholds(merchant_id, (1,)), now=NOW + 5)
 
     async def claimed(after: int, limit: int = 1) -> Counter[int]:
-        mails = await stores.outbox.claim(NOW + 9, lease_until=NOW + 99, limit=limit, after=after)
+        mails = await stores.deliveries.claim_mails(NOW + 9, lease_until=NOW + 99, limit=limit, after=after)
         return Counter(mail.alert.merchant_id for mail in mails)
 
     assert {ANN: 1} == await claimed(0)
@@ -1299,7 +1310,7 @@ async def test_merchants_take_turns_in_claiming_mails(stores: Stores) -> None:
     assert {ANN: 5, BEN + 1: 2} == await claimed(BEN, limit=7)
     assert {ANN: 23} == await claimed(NOBODY + 7, limit=99)
     assert {} == await claimed(0)
-    again = await stores.outbox.claim(NOW + 99, lease_until=NOW + 199, limit=4, after=BEN)
+    again = await stores.deliveries.claim_mails(NOW + 99, lease_until=NOW + 199, limit=4, after=BEN)
     assert {ANN: 1, BEN: 1, BEN + 1: 2} == Counter(mail.alert.merchant_id for mail in again)
 
 
@@ -1325,31 +1336,35 @@ async def test_many_claimers_never_get_the_same_mail(engine: Engine, stores: Sto
     for other in others:
         await other.connector.open()
     claims = [
-        claimer.outbox.claim(NOW, lease_until=NOW + 10, limit=3) for claimer in (stores, *others) for _ in range(4)
+        claimer.deliveries.claim_mails(NOW, lease_until=NOW + 10, limit=3)
+        for claimer in (stores, *others)
+        for _ in range(4)
     ]
-    claimed = [mail.user_id for some in await asyncio.gather(*claims) for mail in some]
+    claimed = [mail.recipient_id for some in await asyncio.gather(*claims) for mail in some]
     assert len(claimed) == len(set(claimed))
     for other in others:
         await other.connector.close()
-    assert {mail.user_id for mail in mails} >= set(claimed)
+    assert {mail.recipient_id for mail in mails} >= set(claimed)
 
 
 @every_store
 async def test_a_settled_mail_is_what_it_was_settled_as(stores: Stores) -> None:
     await add_merchant(stores)
     await fire(stores, *USERS[:2])
-    one, two = sorted(await stores.outbox.claim(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.user_id)
-    sent = replace(one, state=MailState.SENT, sent_at=NOW + 3)
+    one, two = sorted(
+        await stores.deliveries.claim_mails(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.recipient_id
+    )
+    sent = replace(one, state=DeliveryState.SENT, sent_at=NOW + 3)
     failed = replace(two, next_attempt_at=NOW + 60, last_error="4.2.1 mailbox busy")
-    await stores.outbox.settle(sent)
-    await stores.outbox.settle(failed)
-    assert [sent, failed] == await stores.outbox.list(merchant_id=ANN, limit=9)
-    assert NOW + 60 == await stores.outbox.next_due_at()
-    assert [] == await stores.outbox.claim(NOW + 59, lease_until=NOW + 70, limit=9)
-    given_up = replace(failed, state=MailState.GIVEN_UP)
-    await stores.outbox.settle(given_up)
-    assert await stores.outbox.next_due_at() is None
-    assert [] == await stores.outbox.claim(NOW + 600, lease_until=NOW + 700, limit=9)
+    await stores.deliveries.settle(sent)
+    await stores.deliveries.settle(failed)
+    assert [sent, failed] == await stores.deliveries.mails(merchant_id=ANN, limit=9)
+    assert NOW + 60 == await stores.deliveries.next_mail_at()
+    assert [] == await stores.deliveries.claim_mails(NOW + 59, lease_until=NOW + 70, limit=9)
+    given_up = replace(failed, state=DeliveryState.GIVEN_UP)
+    await stores.deliveries.settle(given_up)
+    assert await stores.deliveries.next_mail_at() is None
+    assert [] == await stores.deliveries.claim_mails(NOW + 600, lease_until=NOW + 700, limit=9)
 
 
 @every_store
@@ -1357,29 +1372,29 @@ async def test_a_retry_makes_all_that_is_not_sent_due(stores: Stores) -> None:
     await add_merchant(stores)
     await fire(stores, *USERS[:2], User(ANN, 8, "three@example.com", NOW))
     one, two, three = sorted(
-        await stores.outbox.claim(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.user_id
+        await stores.deliveries.claim_mails(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.recipient_id
     )
-    await stores.outbox.settle(replace(one, state=MailState.SENT, sent_at=NOW))
-    await stores.outbox.settle(replace(two, state=MailState.GIVEN_UP, last_error="no such mailbox"))
-    await stores.outbox.settle(replace(three, next_attempt_at=NOW + 999))
-    assert 2 == await stores.outbox.retry(NOW + 5)
-    due = await stores.outbox.claim(NOW + 5, lease_until=NOW + 10, limit=9)
-    assert {(two.user_id, 2), (three.user_id, 2)} == {(mail.user_id, mail.attempts) for mail in due}
+    await stores.deliveries.settle(replace(one, state=DeliveryState.SENT, sent_at=NOW))
+    await stores.deliveries.settle(replace(two, state=DeliveryState.GIVEN_UP, last_error="no such mailbox"))
+    await stores.deliveries.settle(replace(three, next_attempt_at=NOW + 999))
+    assert 2 == await stores.deliveries.retry_mails(NOW + 5)
+    due = await stores.deliveries.claim_mails(NOW + 5, lease_until=NOW + 10, limit=9)
+    assert {(two.recipient_id, 2), (three.recipient_id, 2)} == {(mail.recipient_id, mail.attempts) for mail in due}
 
 
 @every_store
 async def test_nothing_waits_in_an_empty_outbox(stores: Stores) -> None:
-    assert await stores.outbox.next_due_at() is None
-    assert [] == await stores.outbox.claim(NOW, lease_until=NOW + 1, limit=9)
-    assert [] == await stores.outbox.list(merchant_id=None, limit=9)
-    assert 0 == await stores.outbox.retry(NOW)
+    assert await stores.deliveries.next_mail_at() is None
+    assert [] == await stores.deliveries.claim_mails(NOW, lease_until=NOW + 1, limit=9)
+    assert [] == await stores.deliveries.mails(merchant_id=None, limit=9)
+    assert 0 == await stores.deliveries.retry_mails(NOW)
 
 
 async def test_a_mail_that_is_not_there_can_not_be_settled(stores: Stores) -> None:
     await add_merchant(stores)
     _, mails = await fire(stores, USERS[0])
     with pytest.raises(NotFound):
-        await stores.outbox.settle(replace(mails[0], user_id=99))
+        await stores.deliveries.settle(replace(mails[0], recipient_id=99))
 
 
 # Snapshots.
@@ -1583,16 +1598,21 @@ BAD_ROWS: Final = {
     "an address twice": "UPDATE merchant_user SET email = 'same'",
     "an alert of nothing": "UPDATE alert SET threshold = NULL",
     "an alert of both kinds": "UPDATE alert SET kind = 2",
-    "an alert of no kind": "UPDATE alert SET kind = 3",
+    "an alert of no kind": "UPDATE alert SET kind = 0, threshold = NULL",
+    "an alert without its threshold": "UPDATE alert SET kind = 3",
+    "an alert of empty facts": "UPDATE alert SET facts = ''",
     "a refusal below a threshold": "UPDATE alert SET refused = 5",
     "a refusal of nothing": "UPDATE alert SET kind = 2, threshold = NULL, refused = 0",
     "an alert above its threshold": "UPDATE alert SET posted = threshold",
     "an alert without a number": "UPDATE alert SET number = 0",
-    "a mail without an alert": "UPDATE outbox SET alert_number = 9",
-    "a mail sent at no time": "UPDATE outbox SET state = 2",
-    "a mail not sent at a time": "UPDATE outbox SET sent_at = 1",
-    "a mail in no state": "UPDATE outbox SET state = 5",
-    "a mail tried fewer than no times": "UPDATE outbox SET attempts = -1",
+    "a mail without an alert": "UPDATE delivery SET alert_number = 9",
+    "a mail sent at no time": "UPDATE delivery SET state = 2",
+    "a mail not sent at a time": "UPDATE delivery SET sent_at = 1",
+    "a mail in no state": "UPDATE delivery SET state = 5",
+    "a mail tried fewer than no times": "UPDATE delivery SET attempts = -1",
+    "a mail to no address": "UPDATE delivery SET email = ''",
+    "a webhook to an address": "UPDATE delivery SET channel = 2",
+    "a delivery by no channel": "UPDATE delivery SET channel = 4, email = ''",
     "a nameless merchant": "UPDATE merchant SET name = ''",
 }
 

@@ -9,6 +9,7 @@ from typing import Any, Final, get_type_hints
 from msgspec.structs import astuple, replace
 
 from farebox.core.accounts import Account
+from farebox.core.alerts import Alert
 from farebox.core.commands import (
     Actor,
     Adjust,
@@ -30,9 +31,9 @@ from farebox.core.replaying.alerts import alert_faults, named_seqs
 from farebox.core.replaying.books import Replay
 from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
-from farebox.core.state import Alert, BatchState, Decision, reads
+from farebox.core.state import BatchState, Decision, reads
 from farebox.core.transfers import Transfer
-from farebox.storage.records import ApiKey, Login, MailState, Merchant, OutboxMail, Realm, User
+from farebox.storage.records import ApiKey, Delivery, DeliveryState, Login, Merchant, Realm, User
 from farebox.storage.stores import Stores
 from tests.support.memory import MemoryConnector, at_once
 
@@ -176,14 +177,16 @@ async def holds_of(stores: Stores, merchant_id: int = ANN) -> Sequence[Hold]:
         return await snapshot.holds(merchant_id)
 
 
-async def fire(stores: Stores, *users: User, merchant_id: int = ANN) -> tuple[Alert, list[OutboxMail]]:
+async def fire(stores: Stores, *users: User, merchant_id: int = ANN) -> tuple[Alert, list[Delivery]]:
     """Register users, let a threshold that is too high fire, and return the alert and its mails."""
     for user in users:
         await stores.users.add(user)
     account = await account_of(stores, merchant_id)
     await do(stores, SetThresholds(merchant_id, (account.posted + UNIT + account.alerts_count,)))
-    alert = (await stores.outbox.alerts(merchant_id, 1))[0]
-    return alert, [mail for mail in await stores.outbox.list(merchant_id=merchant_id, limit=100) if mail.alert == alert]
+    alert = (await stores.deliveries.alerts(merchant_id, 1))[0]
+    return alert, [
+        mail for mail in await stores.deliveries.mails(merchant_id=merchant_id, limit=100) if mail.alert == alert
+    ]
 
 
 async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, list[Any]]:
@@ -194,8 +197,8 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
         period_counts = sorted(await snapshot.period_counts(merchant_ids), key=astuple)
         shortfalls = list(await snapshot.shortfalls(merchant_ids))
         budgets = list(await snapshot.budgets(merchant_ids))
-    alerts = [alert for number in merchant_ids for alert in reversed(await stores.outbox.alerts(number, 10**6))]
-    mails = await stores.outbox.list(merchant_id=None, limit=10**6)
+    alerts = [alert for number in merchant_ids for alert in reversed(await stores.deliveries.alerts(number, 10**6))]
+    mails = await stores.deliveries.mails(merchant_id=None, limit=10**6)
     approvals = await stores.approvals.list(merchant_id=None, before=NUMBER_MAX, limit=10**6)
     audit_entries = await stores.audit_log.list(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=10**6)
     return {
@@ -207,7 +210,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
         "period_counts": period_counts,
         "budgets": budgets,
         "alerts": alerts,
-        "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
+        "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.recipient_id)),
         "lone_moves": [move for number in merchant_ids for move in await stores.approvals.lone_moves(number, -1)],
         "approvals": sorted(approvals, key=lambda approval: (approval.merchant_id, approval.approval_id)),
         "audit_entries": sorted(
@@ -284,7 +287,7 @@ class MemoryLedger(MemoryConnector):
 
     def fired(self) -> list[tuple[int, int, int | None]]:
         """List the thresholds that were told of, and at which posted balance and transfer."""
-        alerts = at_once(self.stores.outbox.alerts(ANN, 1000))[::-1]
+        alerts = at_once(self.stores.deliveries.alerts(ANN, 1000))[::-1]
         return [
             (alert.threshold // UNIT, alert.posted // UNIT, alert.transfer_seq)
             for alert in alerts
@@ -293,7 +296,7 @@ class MemoryLedger(MemoryConnector):
 
     def used_up(self) -> list[tuple[int, int | None]]:
         """List the refusals that were told of: what the request would have taken, and after which transfer."""
-        alerts = at_once(self.stores.outbox.alerts(ANN, 1000))[::-1]
+        alerts = at_once(self.stores.deliveries.alerts(ANN, 1000))[::-1]
         return [(alert.refused // UNIT, alert.transfer_seq) for alert in alerts if alert.refused is not None]
 
     def armed(self) -> dict[int, bool]:
@@ -362,13 +365,15 @@ class Ledger:
         assert 1 == len(decision.alerts)
         return decision
 
-    async def mails(self) -> dict[str, OutboxMail]:
+    async def mails(self) -> dict[str, Delivery]:
         """Read the outbox, by address."""
-        return {mail.email: mail for mail in await self.stores.outbox.list(merchant_id=self.merchant_id, limit=1000)}
+        return {
+            mail.email: mail for mail in await self.stores.deliveries.mails(merchant_id=self.merchant_id, limit=1000)
+        }
 
     async def is_all_sent(self) -> bool:
         """Tell whether every mail that is owed is sent, and known to be."""
-        return {MailState.SENT} == {mail.state for mail in (await self.mails()).values()}
+        return {DeliveryState.SENT} == {mail.state for mail in (await self.mails()).values()}
 
 
 def takes_an_entry(*subjects: str) -> set[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from farebox.core.accounts import Account
+from farebox.core.alerts import Alert
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import Budget
 from farebox.core.credit.grants import Grant
@@ -13,7 +14,7 @@ from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
-from farebox.core.state import Alert, Decision, ReadSet
+from farebox.core.state import Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Decide, Fetch, Snapshot, StorageError
 from farebox.storage.months import Month

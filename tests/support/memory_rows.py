@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.alerts import Alert
 from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, ApprovalState, LoneMove, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import Command, KeyKind
@@ -23,7 +24,6 @@ from farebox.core.outcomes import Outcome
 from farebox.core.period_counts import Key, PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import (
-    Alert,
     BatchState,
     Decision,
     KeyRecord,
@@ -36,17 +36,18 @@ from farebox.core.state import (
     reads,
 )
 from farebox.core.transfers import Transfer
+from farebox.storage.destination_records import Channel
 from farebox.storage.interface import NotFound, Repeated, StoreUnavailable
 from farebox.storage.months import Month
 from farebox.storage.records import (
     REPEATS_KEPT_MICROS,
     ApiKey,
+    Delivery,
+    DeliveryState,
     Login,
     MailServerPause,
-    MailState,
     Merchant,
     MerchantNote,
-    OutboxMail,
     Realm,
     Repeat,
     RevenueSums,
@@ -77,7 +78,7 @@ class MemoryRows:
         self.holds: dict[tuple[int, int], Hold] = {}
         self.grants: dict[tuple[int, int], Grant] = {}
         self.alerts: dict[tuple[int, int], Alert] = {}
-        self.outbox: dict[tuple[int, int, int], OutboxMail] = {}
+        self.deliveries: dict[tuple[int, int, int, int], Delivery] = {}
         self.mail_servers: dict[str, MailServerPause] = {}
         self.approvals: dict[tuple[int, int], Approval] = {}
         self.audit_entries: dict[tuple[int, int, int], AuditEntry] = {}
@@ -257,7 +258,8 @@ class MemoryRows:
             assert (alert.merchant_id, alert.number) not in self.alerts, "an alert's number was used twice"
             self.alerts[alert.merchant_id, alert.number] = alert
             for user in self.users_of(alert.merchant_id):
-                self._owe(alert, user)
+                if user.mail_kinds >> alert.kind & 1:
+                    self._owe(alert, user)
 
     def tell_joiner(self, user: User) -> None:
         """Owe a mail to a user who has just joined, if there is something to tell."""
@@ -269,9 +271,12 @@ class MemoryRows:
             self._owe(alert, user)
 
     def _owe(self, alert: Alert, user: User) -> None:
-        self.outbox[alert.merchant_id, alert.number, user.user_id] = OutboxMail(
-            alert, user.user_id, user.email, MailState.WAITING, attempts=0, next_attempt_at=alert.fired_at
+        mail = Delivery(
+            *(alert, Channel.EMAIL, user.user_id, user.email, DeliveryState.WAITING),
+            attempts=0,
+            next_attempt_at=alert.fired_at,
         )
+        self.deliveries[mail.key] = mail
 
     def do(self, *commands: Command, now: int) -> list[Outcome]:
         """Decide commands as one batch and apply what it comes to, without waiting."""
@@ -303,7 +308,7 @@ class MemoryRows:
             "period_counts": [count for _, count in sorted(self.period_counts.items())],
             "budgets": [budget for _, budget in sorted(self.budgets.items())],
             "alerts": [alert for _, alert in sorted(self.alerts.items())],
-            "mails": [mail for _, mail in sorted(self.outbox.items())],
+            "mails": [mail for _, mail in sorted(self.deliveries.items())],
             "approvals": [approval for _, approval in sorted(self.approvals.items())],
             "lone_moves": sorted(self.lone_moves, key=lambda move: (move.merchant_id, move.at, move.number)),
             "audit_entries": [audit_entry for _, audit_entry in sorted(self.audit_entries.items())],

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.alerts import Alert
 from farebox.core.approvals import Approval, ApprovalState, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import COUNTED_KINDS, RETURNED_KINDS, Budget, period_of
@@ -17,7 +18,7 @@ from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, r
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
 from farebox.core.pricing.priced import read_priced
-from farebox.core.state import Alert, KeyRecord
+from farebox.core.state import KeyRecord
 from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
@@ -27,16 +28,16 @@ from farebox.storage.months import Month
 from farebox.storage.records import (
     COMMAND_LINE_MAKER,
     ApiKey,
+    Delivery,
+    DeliveryState,
     KeyUsage,
     Login,
     MailServerPause,
-    MailState,
     Maker,
     Merchant,
     MerchantFilter,
     MerchantNote,
     OpenHold,
-    OutboxMail,
     Repeat,
     RevenueSums,
     ShortTransfer,
@@ -518,22 +519,22 @@ class _AuditLog(_Subject):
         return [item for item in newest_first if (item.at, item.entry_id) < before][:limit]
 
 
-class _Outbox(_Subject):
+class _Deliveries(_Subject):
     async def alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
         found = [alert for place, alert in sorted(self._rows.alerts.items(), reverse=True) if place[0] == merchant_id]
         return found[:limit]
 
-    async def list(self, *, merchant_id: int | None, limit: int) -> Sequence[OutboxMail]:
-        found = [mail for mail in self._rows.outbox.values() if merchant_id in (None, mail.alert.merchant_id)]
+    async def mails(self, *, merchant_id: int | None, limit: int) -> Sequence[Delivery]:
+        found = [mail for mail in self._rows.deliveries.values() if merchant_id in (None, mail.alert.merchant_id)]
 
-        def newest_first(mail: OutboxMail) -> tuple[int, ...]:
+        def newest_first(mail: Delivery) -> tuple[int, ...]:
             by_time = () if merchant_id is not None else (-mail.alert.fired_at, mail.alert.merchant_id)
-            return (*by_time, -mail.alert.number, mail.user_id)
+            return (*by_time, -mail.alert.number, mail.recipient_id)
 
         return sorted(found, key=newest_first)[:limit]
 
-    async def claim(self, now: int, *, lease_until: int, limit: int, after: int = 0) -> Sequence[OutboxMail]:
-        waiting = [item for item in self._rows.outbox.items() if item[1].state == MailState.WAITING]
+    async def claim_mails(self, now: int, *, lease_until: int, limit: int, after: int = 0) -> Sequence[Delivery]:
+        waiting = [item for item in self._rows.deliveries.items() if item[1].state == DeliveryState.WAITING]
         due = sorted((mail.next_attempt_at, place) for place, mail in waiting if mail.next_attempt_at <= now)
         turns: dict[int, int] = {}
         in_turn = []
@@ -542,32 +543,33 @@ class _Outbox(_Subject):
             in_turn.append(((turns[place[0]], place[0] <= after, place[0]), place))
         claimed = [place for _, place in sorted(in_turn)[:limit]]
         for place in claimed:
-            mail = self._rows.outbox[place]
-            self._rows.outbox[place] = replace(mail, attempts=mail.attempts + 1, next_attempt_at=lease_until)
-        return [self._rows.outbox[place] for place in claimed]
+            mail = self._rows.deliveries[place]
+            self._rows.deliveries[place] = replace(mail, attempts=mail.attempts + 1, next_attempt_at=lease_until)
+        return [self._rows.deliveries[place] for place in claimed]
 
-    async def is_told_anew(self, mail: OutboxMail) -> bool:
+    async def is_told_anew(self, mail: Delivery) -> bool:
         return any(
-            (other.alert.merchant_id, other.user_id) == (mail.alert.merchant_id, mail.user_id)
+            (other.alert.merchant_id, other.recipient_id) == (mail.alert.merchant_id, mail.recipient_id)
             and (other.alert.kind, other.alert.threshold) == (mail.alert.kind, mail.alert.threshold)
             and other.alert.number > mail.alert.number
-            for other in self._rows.outbox.values()
+            for other in self._rows.deliveries.values()
         )
 
-    async def settle(self, mail: OutboxMail) -> None:
-        place = (mail.alert.merchant_id, mail.alert.number, mail.user_id)
-        self._rows.outbox[place] = mail
+    async def settle(self, mail: Delivery) -> None:
+        self._rows.deliveries[mail.key] = mail
 
-    async def retry(self, now: int) -> int:
-        over = (MailState.SENT, MailState.WITHDRAWN)
-        unsent = [place for place, mail in self._rows.outbox.items() if mail.state not in over]
+    async def retry_mails(self, now: int) -> int:
+        over = (DeliveryState.SENT, DeliveryState.WITHDRAWN)
+        unsent = [place for place, mail in self._rows.deliveries.items() if mail.state not in over]
         for place in unsent:
-            self._rows.outbox[place] = replace(self._rows.outbox[place], state=MailState.WAITING, next_attempt_at=now)
+            self._rows.deliveries[place] = replace(
+                self._rows.deliveries[place], state=DeliveryState.WAITING, next_attempt_at=now
+            )
         return len(unsent)
 
-    async def next_due_at(self) -> int | None:
+    async def next_mail_at(self) -> int | None:
         return min(
-            (mail.next_attempt_at for mail in self._rows.outbox.values() if mail.state == MailState.WAITING),
+            (mail.next_attempt_at for mail in self._rows.deliveries.values() if mail.state == DeliveryState.WAITING),
             default=None,
         )
 
@@ -681,7 +683,7 @@ def subjects_over(rows: MemoryRows) -> dict[str, Any]:
         "prices": _Prices(rows),
         "approvals": _Approvals(rows),
         "audit_log": _AuditLog(rows),
-        "outbox": _Outbox(rows),
+        "deliveries": _Deliveries(rows),
         "mail_servers": _MailServers(rows),
         "usage": _Usage(rows),
         "revenue": _Revenue(rows),

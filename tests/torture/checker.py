@@ -10,10 +10,10 @@ from typing import Any, Final
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.accounts import KIND_WORDS, Account, Kind
+from farebox.core.alerts import AlertKind
 from farebox.core.credit.grants import Grant, GrantState, read_given, read_terms
 from farebox.core.credit.shortfalls import is_payment
 from farebox.core.holds import HoldState
-from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.service import parsing
@@ -275,12 +275,12 @@ async def _check_alerts(farebox: Farebox, seeds: Seeds, book: list[Transfer], us
             continue
         armed -= begun
         told += [transfer.seq] if begun else []
-    alerts = list(reversed(await farebox.stores.outbox.alerts(seeds.merchant_id, 2 * len(book) + 1)))
+    alerts = list(reversed(await farebox.stores.deliveries.alerts(seeds.merchant_id, 2 * len(book) + 1)))
     below = [alert.transfer_seq for alert in alerts if alert.kind == AlertKind.LOW_BALANCE]
     if below != told:
         raise Contradiction(f"thresholds were told of at {below}, they must be at {told}")
     _check_used_up([alert.transfer_seq or 0 for alert in alerts if alert.kind == AlertKind.USED_UP], account, book)
-    mails = await farebox.stores.outbox.list(merchant_id=seeds.merchant_id, limit=len(alerts) * users + 1)
+    mails = await farebox.stores.deliveries.mails(merchant_id=seeds.merchant_id, limit=len(alerts) * users + 1)
     owed = Counter(mail.alert.number for mail in mails)
     if owed != Counter({alert.number: users for alert in alerts}):
         raise Contradiction(f"mails owed per alert: {owed}")

@@ -10,7 +10,7 @@ import pytest
 
 from farebox.core.commands import SetThresholds
 from farebox.service.operator.verifier import Verifier
-from farebox.storage.records import MailState
+from farebox.storage.records import DeliveryState
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import Client
 
@@ -87,22 +87,22 @@ async def test_a_crash_between_sending_a_mail_and_writing_that_down_sends_the_sa
                 await asyncio.sleep(0.05)
     (first,) = mails_in(folder)
     async with open_farebox(database_url) as farebox:
-        (mail,) = await farebox.stores.outbox.list(merchant_id=None, limit=9)
-        assert (MailState.WAITING, 1) == (mail.state, mail.attempts)
+        (mail,) = await farebox.stores.deliveries.mails(merchant_id=None, limit=9)
+        assert (DeliveryState.WAITING, 1) == (mail.state, mail.attempts)
         # The lease of the process that died would end by itself, ten minutes on.
-        assert 1 == await farebox.stores.outbox.retry(farebox.clock.now())
+        assert 1 == await farebox.stores.deliveries.retry_mails(farebox.clock.now())
     for path in folder.glob("mail/*.eml"):
         path.unlink()
     with Server(database_url, folder=folder):
         async with asyncio.timeout(WAIT_S):
             while not mails_in(folder):
                 await asyncio.sleep(0.05)
-            state = MailState.WAITING
-            while state != MailState.SENT:
+            state = DeliveryState.WAITING
+            while state != DeliveryState.SENT:
                 await asyncio.sleep(0.05)
                 async with open_farebox(database_url) as farebox:
-                    (mail,) = await farebox.stores.outbox.list(merchant_id=None, limit=9)
-                    state = MailState(mail.state)
+                    (mail,) = await farebox.stores.deliveries.mails(merchant_id=None, limit=9)
+                    state = DeliveryState(mail.state)
     (second,) = mails_in(folder)
     assert 2 == mail.attempts
     assert first["Message-ID"] == second["Message-ID"]

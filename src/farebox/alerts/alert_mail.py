@@ -9,17 +9,17 @@ from farebox.alerts.low_balance import low_balance_words
 from farebox.alerts.mail import Headers, MailSettings, compose_mail
 from farebox.alerts.used_up import used_up_words
 from farebox.core import ids
-from farebox.storage.records import OutboxMail
+from farebox.storage.records import Delivery
 
 
-def alert_mail_name(mail: OutboxMail) -> str:
+def alert_mail_name(mail: Delivery) -> str:
     """Name a mail by its alert, for people and for its Message-ID."""
     return ids.book_id(ids.ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)
 
 
-def message_id(mail: OutboxMail, settings: MailSettings) -> str:
+def message_id(mail: Delivery, settings: MailSettings) -> str:
     """Name a mail: the same for every attempt to send it, so that a second copy is known as one."""
-    return f"<{alert_mail_name(mail)}.{ids.public_id(ids.USER, mail.user_id)}@{settings.sender.domain}>"
+    return f"<{alert_mail_name(mail)}.{ids.public_id(ids.USER, mail.recipient_id)}@{settings.sender.domain}>"
 
 
 def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage:

@@ -13,7 +13,7 @@ from farebox.core.credit.grants import Grant
 from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import spendable_of
 from farebox.service.languages import ENGLISH, Language, gettext_noop
-from farebox.storage.records import Merchant, OutboxMail
+from farebox.storage.records import Delivery, Merchant
 
 
 class AlertSubject(Struct, frozen=True):
@@ -23,7 +23,7 @@ class AlertSubject(Struct, frozen=True):
     now, the credit limit included; None if nothing is being spent. `language` is the reader's.
     """
 
-    mail: OutboxMail
+    mail: Delivery
     merchant: Merchant
     account: Account
     transfer: Transfer | None

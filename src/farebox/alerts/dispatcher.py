@@ -18,7 +18,7 @@ from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientF
 from farebox.service.clock import Clock
 from farebox.service.periodic import Periodic
 from farebox.storage.interface import NotFound, StorageError
-from farebox.storage.records import AccountMail, MailState, OutboxMail
+from farebox.storage.records import AccountMail, Delivery, DeliveryState
 
 CLAIM_MAX: Final = 10
 """How many mails are claimed at once at most, and never more than there are free connections: none waits while its
@@ -47,7 +47,7 @@ _MICROS_PER_SECOND: Final = 1_000_000
 
 _log = logging.getLogger("farebox.alerts")
 
-_Mail = TypeVar("_Mail", OutboxMail, AccountMail)
+_Mail = TypeVar("_Mail", Delivery, AccountMail)
 _Message = TypeVar("_Message")
 _Message_co = TypeVar("_Message_co", covariant=True)
 
@@ -212,7 +212,7 @@ class Dispatcher(Generic[_Mail]):
             await self._relay.send(lambda: self._queue.compose(mail), mail.email)
         except Withdrawn as reason:
             _log.info("%s to %s is withdrawn: %s", self._queue.name(mail), mail.email, reason)
-            return replace(mail, state=MailState.WITHDRAWN, last_error=str(reason))
+            return replace(mail, state=DeliveryState.WITHDRAWN, last_error=str(reason))
         except ServerFailure as error:
             paused_until = await self._relay.note_failure(_reason(error))
             return self._failed(mail, str(error)) if paused_until is None else _put_off(mail, error, paused_until)
@@ -226,7 +226,7 @@ class Dispatcher(Generic[_Mail]):
             _log.exception("%s to %s failed in a way nobody foresaw", self._queue.name(mail), mail.email)
             return self._failed(mail, f"{type(error).__name__}: {error}")
         _log.info("%s was sent to %s", self._queue.name(mail), mail.email)
-        return replace(mail, state=MailState.SENT, sent_at=self._clock.now(), last_error=None)
+        return replace(mail, state=DeliveryState.SENT, sent_at=self._clock.now(), last_error=None)
 
     async def _settle(self, mail: _Mail, retry_until: int) -> None:
         """Write down what became of a mail; while the lease holds, wait for a database that is away.
@@ -262,7 +262,7 @@ class Dispatcher(Generic[_Mail]):
             _log.warning("%s to %s waits %d seconds, not sent: %s", self._queue.name(mail), mail.email, wait, text)
         return replace(
             mail,
-            state=MailState.GIVEN_UP if is_over else MailState.WAITING,
+            state=DeliveryState.GIVEN_UP if is_over else DeliveryState.WAITING,
             next_attempt_at=self._clock.now() + wait * _MICROS_PER_SECOND,
             last_error=text,
         )

@@ -12,14 +12,14 @@ from farebox.alerts.mail import MailSettings
 from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core.accounts import Account
+from farebox.core.alerts import Alert, AlertKind
 from farebox.core.credit.grants import Grant, GrantState, read_terms
 from farebox.core.currencies import format_money_with_code
-from farebox.core.state import Alert, AlertKind
 from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_words import in_words
 from farebox.storage.interface import StorageError
-from farebox.storage.records import OutboxMail
+from farebox.storage.records import Delivery
 from farebox.storage.stores import Stores
 
 _MAIL_ZONE: Final = ZoneInfo("UTC")
@@ -45,21 +45,23 @@ class Outbox:
         self._last_merchant_id = 0
 
     async def next_at(self) -> int | None:
-        return await self._stores.outbox.next_due_at()
+        return await self._stores.deliveries.next_mail_at()
 
-    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutboxMail]:
+    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[Delivery]:
         """Take mails that are due; merchants take turns, so that one with many holds up no other."""
-        mails = await self._stores.outbox.claim(now, lease_until=lease_until, limit=limit, after=self._last_merchant_id)
+        mails = await self._stores.deliveries.claim_mails(
+            now, lease_until=lease_until, limit=limit, after=self._last_merchant_id
+        )
         self._last_merchant_id = last_in_turn([mail.alert.merchant_id for mail in mails], self._last_merchant_id)
         return mails
 
-    async def settle(self, mail: OutboxMail) -> None:
-        await self._stores.outbox.settle(mail)
+    async def settle(self, mail: Delivery) -> None:
+        await self._stores.deliveries.settle(mail)
 
-    def name(self, mail: OutboxMail) -> str:
+    def name(self, mail: Delivery) -> str:
         return alert_mail_name(mail)
 
-    async def compose(self, mail: OutboxMail) -> EmailMessage:
+    async def compose(self, mail: Delivery) -> EmailMessage:
         """Write the mail as of now, unless nobody is to get it any more."""
         merchant_id = mail.alert.merchant_id
         merchant = await self._stores.merchants.find(merchant_id)
@@ -83,14 +85,14 @@ class Outbox:
         number, _ = read_terms(transfer.given or "")
         return await self._stores.grants.find(alert.merchant_id, number)
 
-    async def _ensure_wanted(self, mail: OutboxMail, account: Account, grant: Grant | None) -> None:
+    async def _ensure_wanted(self, mail: Delivery, account: Account, grant: Grant | None) -> None:
         """Go on if the user is still registered, and what the mail tells of is not over.
 
         Raises:
             Withdrawn: it is not so.
         """
         alert = mail.alert
-        if not await self._stores.users.is_registered(alert.merchant_id, mail.user_id):
+        if not await self._stores.users.is_registered(alert.merchant_id, mail.recipient_id):
             raise Withdrawn("the user was removed from the account")
         if alert.kind == AlertKind.CREDIT_ENDS:
             if grant is None or grant.state != GrantState.OPEN:
@@ -112,10 +114,10 @@ class Outbox:
             if states[alert.threshold]:
                 posted = format_money_with_code(account.posted, account.currency)
                 raise Withdrawn(f"money brought the balance back to the threshold: it is {posted}")
-        if await self._stores.outbox.is_told_anew(mail):
+        if await self._stores.deliveries.is_told_anew(mail):
             raise Withdrawn("a newer mail tells the user the same")
 
-    async def _runway_in_words(self, mail: OutboxMail, account: Account) -> str | None:
+    async def _runway_in_words(self, mail: Delivery, account: Account) -> str | None:
         try:
             return in_words(await self._runways.read(account), _MAIL_ZONE)
         except StorageError:

@@ -28,7 +28,7 @@ from farebox.core.currencies import format_money_with_code
 from farebox.presenters.outbox import STATE_WORDS, mail_data, mail_kind, owed_since
 from farebox.service.clock import SystemClock
 from farebox.service.operator.verifier import Verifier
-from farebox.storage.records import AccountMail, MailServerPause, OutboxMail
+from farebox.storage.records import AccountMail, Delivery, MailServerPause
 from farebox.storage.stores import Stores
 from farebox.storage.upgrades.mailboxes import ACTOR
 
@@ -118,7 +118,7 @@ async def outbox_list(context: CommandContext) -> None:
     farebox = context.farebox
     mails = await farebox.services.console.mails(None, _MAILS_LISTED_MAX)
     pause = await farebox.services.console.mail_server_pause(farebox.services.operator.mail_server)
-    alerted = {mail.alert.merchant_id for mail in mails if isinstance(mail, OutboxMail)}
+    alerted = {mail.alert.merchant_id for mail in mails if isinstance(mail, Delivery)}
     merchants = await farebox.services.console.merchants_of(alerted)
     currencies = {number: row.account.currency for number, row in merchants.items()}
     rows = [
@@ -162,9 +162,9 @@ def _pause_lines(pause: MailServerPause | None, now: int) -> list[str]:
     ]
 
 
-def _why(mail: OutboxMail | AccountMail, currencies: Mapping[int, str]) -> str:
+def _why(mail: Delivery | AccountMail, currencies: Mapping[int, str]) -> str:
     """Say in a few words what a mail is about."""
-    if isinstance(mail, OutboxMail) and mail.alert.threshold is not None:
+    if isinstance(mail, Delivery) and mail.alert.threshold is not None:
         return f"below {format_money_with_code(mail.alert.threshold, currencies[mail.alert.merchant_id])}"
     return mail_kind(mail).replace("_", " ")
 

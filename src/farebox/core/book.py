@@ -4,10 +4,10 @@ from msgspec.structs import force_setattr
 
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, Account, Kind
+from farebox.core.alerts import Alert, AlertKind
 from farebox.core.currencies import fits_minor_unit, format_money, format_money_with_code, too_fine
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome, refused
-from farebox.core.state import Alert, AlertKind
 from farebox.core.thresholds import fall, is_allowed, money_arrives, out_of_reach, replace_amounts
 from farebox.core.transfers import Transfer
 

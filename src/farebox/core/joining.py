@@ -1,7 +1,7 @@
 """Who joins a merchant's account is told how it stands: users who were there have been told already."""
 
 from farebox.core.accounts import Account
-from farebox.core.state import Alert, AlertKind
+from farebox.core.alerts import Alert, AlertKind
 from farebox.core.thresholds import Threshold, lowest_above
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from enum import IntEnum
 from typing import Final
 
 from msgspec import Struct, field
 
-from farebox.core import ids
 from farebox.core.accounts import Account
+from farebox.core.alerts import Alert
 from farebox.core.approvals import Approval, ApprovalMail, LoneMove, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
@@ -167,43 +166,6 @@ class MoreGrantsNeeded(Exception):
         """Name the merchant of whom more grants are needed."""
         super().__init__(f"more grants of merchant {merchant_id} are needed")
         self.merchant_id = merchant_id
-
-
-class AlertKind(IntEnum):
-    """What an alert tells. The number is what the database stores."""
-
-    LOW_BALANCE = 1
-    """Posted is below a threshold."""
-    USED_UP = 2
-    """A request was refused for lack of money."""
-    CREDIT_ENDS = 3
-    """Given credit ends soon."""
-
-
-class Alert(Struct, frozen=True, gc=False):
-    """What a merchant's users are told of its balance: alert `number` of its book. Amounts are micros."""
-
-    merchant_id: int
-    number: int
-    threshold: int | None
-    """The lowest threshold that posted is below; None if the balance is used up, or credit ends."""
-    posted: int
-    fired_at: int
-    transfer_seq: int | None
-    """The transfer that left posted below; None if a threshold was set too high or a user joined. If the balance is
-    used up, the last transfer before the refusal; None if there was none. If credit ends, the one that brought it."""
-    kind: int = AlertKind.LOW_BALANCE
-    refused: int | None = None
-    """What the refused request would have taken, if the balance is used up."""
-    user_id: int | None = None
-    """The user who joined meanwhile and alone is told; None if all are."""
-
-    @property
-    def transfer_id(self) -> str | None:
-        """The public id of the transfer that `transfer_seq` names."""
-        if self.transfer_seq is None:
-            return None
-        return ids.book_id(ids.TRANSFER, merchant_id=self.merchant_id, seq=self.transfer_seq)
 
 
 class Decision(Struct):

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from farebox.core import ids
-from farebox.core.state import AlertKind
+from farebox.core.alerts import AlertKind
 from farebox.presenters.fields import (
     AMOUNT_OUT,
     BOOK_ID_CHARS,
@@ -19,16 +19,16 @@ from farebox.presenters.fields import (
     time_or_none,
 )
 from farebox.service import inputs
-from farebox.service.operator.console import AccountMail, MailServerPause, MailState, OutboxMail, Purpose
+from farebox.service.operator.console import AccountMail, Delivery, DeliveryState, MailServerPause, Purpose
 
 StateWord = Literal["waiting", "sent", "given up", "withdrawn"]
 KindWord = Literal["low_balance", "used_up", "credit_ends", "invitation", "password_reset", "test", "approvals"]
 
 STATE_WORDS: Final[dict[int, StateWord]] = {
-    MailState.WAITING: "waiting",
-    MailState.SENT: "sent",
-    MailState.GIVEN_UP: "given up",
-    MailState.WITHDRAWN: "withdrawn",
+    DeliveryState.WAITING: "waiting",
+    DeliveryState.SENT: "sent",
+    DeliveryState.GIVEN_UP: "given up",
+    DeliveryState.WITHDRAWN: "withdrawn",
 }
 _ALERT_WORDS: Final[dict[int, KindWord]] = {
     AlertKind.LOW_BALANCE: "low_balance",
@@ -84,10 +84,10 @@ class MailData(Struct, frozen=True, rename="camel"):
     ]
 
 
-def mail_data(mail: OutboxMail | AccountMail, pause: MailServerPause | None) -> MailData:
+def mail_data(mail: Delivery | AccountMail, pause: MailServerPause | None) -> MailData:
     """Tell of a mail, and of the mail server if that is given up for a while."""
-    is_waiting = mail.state == MailState.WAITING
-    alert = mail.alert if isinstance(mail, OutboxMail) else None
+    is_waiting = mail.state == DeliveryState.WAITING
+    alert = mail.alert if isinstance(mail, Delivery) else None
     merchant_id = mail.merchant_id if isinstance(mail, AccountMail) else mail.alert.merchant_id
     threshold, refused, posted = (None, None, None) if alert is None else (alert.threshold, alert.refused, alert.posted)
     return MailData(
@@ -109,11 +109,11 @@ def mail_data(mail: OutboxMail | AccountMail, pause: MailServerPause | None) -> 
     )
 
 
-def mail_kind(mail: OutboxMail | AccountMail) -> KindWord:
+def mail_kind(mail: Delivery | AccountMail) -> KindWord:
     """Name what a mail is about."""
     return _PURPOSE_WORDS[mail.purpose] if isinstance(mail, AccountMail) else _ALERT_WORDS[mail.alert.kind]
 
 
-def owed_since(mail: OutboxMail | AccountMail) -> int:
+def owed_since(mail: Delivery | AccountMail) -> int:
     """Tell when a mail came to be owed, in microseconds since 1970."""
     return mail.created_at if isinstance(mail, AccountMail) else mail.alert.fired_at

@@ -12,6 +12,7 @@ from typing import Any, Final, get_args, get_type_hints
 from msgspec import Struct
 
 from farebox.core.accounts import Account
+from farebox.core.alerts import Alert
 from farebox.core.approvals import Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import Budget
@@ -20,17 +21,16 @@ from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
-from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage.destination_records import DeliveryAttempt, Destination
 from farebox.storage.records import (
     AccountMail,
     ApiKey,
+    Delivery,
     Login,
     MailServerPause,
     Merchant,
     MerchantNote,
-    OutboxMail,
     RefusalCount,
     Repeat,
     RunwaySnapshot,
@@ -162,8 +162,10 @@ ACCOUNT_SPENDING: Final = table(Account, without=frozenset(Account.__struct_fiel
 TRANSFER: Final = table(Transfer, key_width=2, names={"fingerprint": "content"}, postgres_types={"kind": "smallint"})
 HOLD: Final = table(Hold, key_width=2, postgres_types={"state": "smallint"})
 ALERT: Final = table(Alert, key_width=2, postgres_types={"kind": "smallint"})
-OUTBOX: Final = table(OutboxMail, without=frozenset({"alert"}))
-"""But for the alert's own columns, which name the mail's merchant and alert."""
+DELIVERY: Final = table(
+    Delivery, without=frozenset({"alert"}), postgres_types={"channel": "smallint", "state": "smallint"}
+)
+"""But for the alert's own columns, which name the delivery's merchant and alert."""
 APPROVAL: Final = table(Approval, key_width=2, names={"approval_id": "number", "fingerprint": "content"})
 GRANT: Final = table(Grant, key_width=2, names={"left": "remaining"}, postgres_types={"state": "smallint"})
 LONE_MOVE: Final = table(LoneMove, key_width=3)
@@ -204,7 +206,7 @@ TABLES: Final[dict[str, Table]] = {
     "transfer": TRANSFER,
     "hold": HOLD,
     "alert": ALERT,
-    "mail": OUTBOX,
+    "delivery": DELIVERY,
     "approval": APPROVAL,
     "grant": GRANT,
     "lone_move": LONE_MOVE,

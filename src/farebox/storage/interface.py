@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from farebox.core.accounts import Account
+from farebox.core.alerts import Alert
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import Budget
 from farebox.core.credit.grants import Grant
@@ -18,7 +19,7 @@ from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
-from farebox.core.state import Alert, BatchState, Decision, ReadSet
+from farebox.core.state import BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.months import Month
 from farebox.storage.records import BookRows, BudgetedKey, RevenueSums
@@ -215,7 +216,7 @@ class Connector(Protocol):
         """Run one batch: lock the accounts in sorted order, load what `reads` asks, decide, apply, COMMIT.
 
         All accounts of `reads.merchant_ids` stay locked against other writers from before the first read to the end.
-        For each alert, one outbox row per registered user of the merchant is written in the same transaction. A
+        For each alert, the deliveries to those who want its kind are written in the same transaction. A
         decision that changes nothing is not written. `decide` may be called again if the engine lost a race. What it
         raises comes through, with nothing committed.
 

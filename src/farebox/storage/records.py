@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from farebox.core import ids
 from farebox.core.accounts import Account
+from farebox.core.alerts import MAILED_FROM_THE_START, Alert
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
-from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage.months import Month
 
@@ -77,6 +77,8 @@ class User(Struct, frozen=True):
     email: str
     created_at: int
     role: int = Role.MEMBER
+    mail_kinds: int = MAILED_FROM_THE_START
+    """Which kinds of alerts the user wants by mail, as bits."""
 
 
 class Realm(IntEnum):
@@ -133,7 +135,7 @@ class Purpose(IntEnum):
 class AccountMail(Struct, frozen=True):
     """A mail to one person. Its link's token is made of `seed`, good once and until `expires_at`.
 
-    State, attempts and times are as in OutboxMail.
+    State, attempts and times are as in Delivery.
     """
 
     account_mail_id: int
@@ -363,14 +365,37 @@ class TransferFilter(Struct, frozen=True):
     reference: str | None = None
 
 
-class MailState(IntEnum):
-    """Where a mail of the outbox stands. The number is what the database stores."""
+class DeliveryState(IntEnum):
+    """Where a delivery, or an account mail, stands. The number is what the database stores."""
 
     WAITING = 1
     SENT = 2
     GIVEN_UP = 3
     WITHDRAWN = 4
     """Nobody is to get it any more; `last_error` says why."""
+
+
+class Delivery(Struct, frozen=True):
+    """One alert owed to one recipient by one channel, with the alert that it is about.
+
+    The recipient is a user by e-mail, else a destination, whose `email` is empty. `attempts` counts those begun. A
+    waiting delivery is due at `next_attempt_at`.
+    """
+
+    alert: Alert
+    channel: int
+    recipient_id: int
+    email: str
+    state: int
+    attempts: int
+    next_attempt_at: int
+    sent_at: int | None = None
+    last_error: str | None = None
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """What tells it from all others: merchant, alert, channel and recipient."""
+        return (self.alert.merchant_id, self.alert.number, self.channel, self.recipient_id)
 
 
 class OpenHold(Struct, frozen=True):
@@ -385,22 +410,6 @@ class ShortTransfer(Struct, frozen=True):
 
     shortfall: Shortfall
     transfer: Transfer
-
-
-class OutboxMail(Struct, frozen=True):
-    """A mail owed to one user for one alert, with the alert that it is about.
-
-    `attempts` counts those begun. A waiting mail is due at `next_attempt_at`.
-    """
-
-    alert: Alert
-    user_id: int
-    email: str
-    state: int
-    attempts: int
-    next_attempt_at: int
-    sent_at: int | None = None
-    last_error: str | None = None
 
 
 class MonthSum(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.alerts import Alert
 from farebox.core.approvals import Approval, ApprovalMail, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import Budget, BudgetKey
@@ -18,7 +19,7 @@ from farebox.core.invariants import InvariantViolation, check_account, check_gra
 from farebox.core.period_counts import Key
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Rule
-from farebox.core.state import Alert, Original
+from farebox.core.state import Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.storage.columns import (
@@ -38,10 +39,10 @@ from farebox.storage.records import (
     AccountMail,
     ApiKey,
     BookRows,
+    Delivery,
+    DeliveryState,
     Login,
-    MailState,
     OpenHold,
-    OutboxMail,
     Purpose,
     ShortTransfer,
     TransferFilter,
@@ -315,7 +316,7 @@ def approval_mail_to_row(mail: ApprovalMail) -> tuple[Any, ...]:
             created_at=mail.at,
             expires_at=mail.at + _APPROVAL_MAIL_MICROS,
             used_at=None,
-            state=MailState.WAITING,
+            state=DeliveryState.WAITING,
             attempts=0,
             next_attempt_at=mail.at,
         )
@@ -343,10 +344,10 @@ def alert_from_row(row: Sequence[Any]) -> Alert:
     return Alert(*row)
 
 
-def mail_from_row(row: Sequence[Any]) -> OutboxMail:
+def delivery_from_row(row: Sequence[Any]) -> Delivery:
     """Make a mail of a row: its alert's columns, then its own."""
     width = len(ALERT.columns)
-    return OutboxMail(Alert(*row[:width]), *row[width:])
+    return Delivery(Alert(*row[:width]), *row[width:])
 
 
 def user_to_row(user: User) -> tuple[Any, ...]:

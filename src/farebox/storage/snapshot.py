@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from farebox.core.accounts import Account
+from farebox.core.alerts import Alert
 from farebox.core.credit.budgets import Budget
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
@@ -12,7 +13,6 @@ from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
-from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage import rows
 from farebox.storage.months import Month

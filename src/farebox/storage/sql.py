@@ -26,13 +26,14 @@ from importlib.resources.abc import Traversable
 from typing import Final
 
 from farebox.core.accounts import Kind
+from farebox.core.alerts import AlertKind
 from farebox.core.approvals import ApprovalState
 from farebox.core.commands import KeyKind
 from farebox.core.credit.grants import GrantState
 from farebox.core.holds import HoldState
-from farebox.core.state import AlertKind
 from farebox.storage.columns import TABLES
-from farebox.storage.records import MailState, Purpose, Realm
+from farebox.storage.destination_records import Channel, DestinationState
+from farebox.storage.records import DeliveryState, Purpose, Realm, Role
 
 _HEADER: Final = re.compile(r"^-- (?P<name>[a-z_0-9]+): .+$", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"\$([0-9]+)")
@@ -45,7 +46,20 @@ _IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)\}")
 
 _ENUMS: Final[dict[str, type[IntEnum]]] = {
     enum.__name__: enum
-    for enum in (AlertKind, ApprovalState, GrantState, Kind, HoldState, KeyKind, MailState, Purpose, Realm)
+    for enum in (
+        AlertKind,
+        ApprovalState,
+        Channel,
+        DeliveryState,
+        DestinationState,
+        GrantState,
+        HoldState,
+        KeyKind,
+        Kind,
+        Purpose,
+        Realm,
+        Role,
+    )
 }
 
 

@@ -8,13 +8,13 @@ from farebox.storage.api_keys import ApiKeyStore
 from farebox.storage.approvals import ApprovalStore
 from farebox.storage.audit_log import AuditLogStore
 from farebox.storage.budgets import BudgetStore
+from farebox.storage.deliveries import DeliveryStore
 from farebox.storage.grants import GrantStore
 from farebox.storage.holds import HoldStore
 from farebox.storage.interface import Connector
 from farebox.storage.logins import LoginStore
 from farebox.storage.mail_servers import MailServerStore
 from farebox.storage.merchants import MerchantStore
-from farebox.storage.outbox import OutboxStore
 from farebox.storage.prices import PriceStore
 from farebox.storage.refusals import RefusalStore
 from farebox.storage.repeats import RepeatStore
@@ -44,7 +44,7 @@ class Stores(Struct, frozen=True):
     prices: PriceStore
     approvals: ApprovalStore
     audit_log: AuditLogStore
-    outbox: OutboxStore
+    deliveries: DeliveryStore
     account_mails: AccountMailStore
     mail_servers: MailServerStore
     logins: LoginStore
@@ -73,7 +73,7 @@ class Stores(Struct, frozen=True):
             prices=PriceStore(connector),
             approvals=ApprovalStore(connector),
             audit_log=AuditLogStore(connector),
-            outbox=OutboxStore(connector),
+            deliveries=DeliveryStore(connector),
             account_mails=AccountMailStore(connector),
             mail_servers=MailServerStore(connector),
             logins=LoginStore(connector),

@@ -148,8 +148,7 @@ class UserStore(SubjectStore):
         if alert is not None:
             await fetch(self._sql["set_alerts_count"], user.merchant_id, alert.number)
             await fetch(self._sql["insert_alert"], *rows.alert_to_row(alert))
-            mail = (alert.merchant_id, alert.number, user.user_id, user.email, alert.fired_at)
-            await fetch(self._sql["insert_mail"], *mail)
+            await fetch(self._sql["owe_deliveries"], alert.merchant_id, alert.number)
 
     async def _ensure_other_owner(self, fetch: Fetch, merchant_id: int, email: str) -> None:
         users = await fetch(self._sql["lock_users"], merchant_id)

@@ -14,7 +14,7 @@ from farebox.service.operator.health import Health, HealthCheck, NotReady, Readi
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignInRefused
 from farebox.service.people.users import Role
-from farebox.storage.records import MailServerPause, MailState, Realm, Verification
+from farebox.storage.records import DeliveryState, MailServerPause, Realm, Verification
 from farebox.web.examples import CHARGE
 from farebox.web.pages.console import audit
 from tests.support.app_client import AppClient
@@ -177,9 +177,9 @@ async def test_what_was_mailed_and_what_fails_is_shown(farebox: Farebox, sam: Vi
     assert "mails are written into the folder mail" in calm
     now = farebox.clock.now()
     later = now + 3_600_000_000
-    for mail in await farebox.stores.outbox.claim(now, lease_until=later, limit=9):
-        await farebox.stores.outbox.settle(
-            msgspec.structs.replace(mail, state=MailState.GIVEN_UP, last_error="550 no such mailbox")
+    for mail in await farebox.stores.deliveries.claim_mails(now, lease_until=later, limit=9):
+        await farebox.stores.deliveries.settle(
+            msgspec.structs.replace(mail, state=DeliveryState.GIVEN_UP, last_error="550 no such mailbox")
         )
     for account_mail in await farebox.stores.account_mails.claim(now, lease_until=later, limit=9):
         await farebox.stores.account_mails.settle(msgspec.structs.replace(account_mail, last_error="421 try later"))
@@ -193,7 +193,7 @@ async def test_what_was_mailed_and_what_fails_is_shown(farebox: Farebox, sam: Vi
     assert "invitation waits 421 try later (1 try, the next at" in page
     assert "Every mail that was not sent is due now." in await sam.done("/support/outbox/retry")
     assert await farebox.stores.mail_servers.find("the mail folder") is None
-    assert ((await farebox.stores.outbox.next_due_at()) or later) < later
+    assert ((await farebox.stores.deliveries.next_mail_at()) or later) < later
     assert ((await farebox.stores.account_mails.next_due_at()) or later) < later
 
 

@@ -12,7 +12,7 @@ from farebox.core import ids
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.users import Role
-from farebox.storage.records import MailState, Realm, RunwaySnapshot
+from farebox.storage.records import DeliveryState, Realm, RunwaySnapshot
 from farebox.web.pages.console import merchants
 from tests.support.server import seed, staff_member
 from tests.web.console.visitor import Visitor, kept, words
@@ -320,9 +320,9 @@ async def test_a_merchant_nobody_of_whom_can_be_mailed_is_said_to_both(farebox: 
     await farebox.services.operations.set_thresholds(seeds.merchant_id, ["1000"], principal=None)
 
     async def settle(email: str, **fields: Any) -> None:
-        mails = await stores.outbox.list(merchant_id=seeds.merchant_id, limit=9)
+        mails = await stores.deliveries.mails(merchant_id=seeds.merchant_id, limit=9)
         (mail,) = [mail for mail in mails if mail.email == email]
-        await stores.outbox.settle(msgspec.structs.replace(mail, **fields))
+        await stores.deliveries.settle(msgspec.structs.replace(mail, **fields))
 
     for url in (console, dashboard):
         assert "The mail to" not in await sam.page(url)
@@ -334,11 +334,11 @@ async def test_a_merchant_nobody_of_whom_can_be_mailed_is_said_to_both(farebox: 
     assert "Nobody could be told of the last alert. The mail to ann@mail.example, owed since" in page
     assert "has not gone out yet and is tried again." in page
     assert "mail.internal" not in page
-    await settle("ann@mail.example", state=MailState.GIVEN_UP, last_error="550 no such mailbox")
+    await settle("ann@mail.example", state=DeliveryState.GIVEN_UP, last_error="550 no such mailbox")
     for url in (console, dashboard):
         assert "was given up: 550 no such mailbox." in await sam.page(url)
     await users.invite(seeds.merchant_id, "bob@mail.example", Role.OWNER, principal=None)
-    await settle("bob@mail.example", state=MailState.SENT, sent_at=farebox.clock.now())
+    await settle("bob@mail.example", state=DeliveryState.SENT, sent_at=farebox.clock.now())
     for url in (console, dashboard):
         page = await sam.page(url)
         assert "The mail to ann@mail.example" in page

@@ -69,6 +69,8 @@ class Budget(Struct, frozen=True, gc=False):
     starts_at: int = 0
     """When the period began that `spent` is of, in microseconds since 1970; 0 for a limit in all."""
     spent: int = 0
+    told_starts_at: int | None = None
+    """When the last period began in which a refusal for this limit was told; None if none was."""
 
     @property
     def words(self) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.alerts import Alert, AlertKind
 from farebox.core.book import ARRIVING_KINDS, LOWERING_KINDS
 from farebox.core.money import format_amount
-from farebox.core.state import Alert, AlertKind
 from farebox.core.transfers import Transfer
 
 _TELLING_KINDS = LOWERING_KINDS | ARRIVING_KINDS

@@ -8,15 +8,16 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core.accounts import Account
+from farebox.core.alerts import Alert
 from farebox.core.commands import KeyKind
-from farebox.core.state import Alert, KeyRecord
+from farebox.core.state import KeyRecord
 from farebox.service.clock import Clock
 from farebox.service.errors import Forbidden, InvalidKey, translated, unknown_merchant
 from farebox.service.insight.forecast import Forecast, read_forecast
 from farebox.service.insight.history import History, HistoryReader
 from farebox.service.people.api_keys import ParsedKey
 from farebox.storage.interface import Connector
-from farebox.storage.records import MailState, Merchant, OutboxMail
+from farebox.storage.records import Delivery, DeliveryState, Merchant
 from farebox.storage.stores import Stores
 
 _MAILS_AN_ALERT: Final = 100
@@ -37,7 +38,7 @@ class AlertWithMails(Struct, frozen=True):
     """An alert, and the mails about it."""
 
     alert: Alert
-    mails: Sequence[OutboxMail]
+    mails: Sequence[Delivery]
 
 
 class Undelivered(Struct, frozen=True):
@@ -46,7 +47,7 @@ class Undelivered(Struct, frozen=True):
     `is_nobody_told` if that is all of the users who were to be told.
     """
 
-    mails: Sequence[OutboxMail]
+    mails: Sequence[Delivery]
     is_nobody_told: bool
 
 
@@ -135,8 +136,8 @@ class Queries:
     async def alerts(self, merchant_id: int, limit: int) -> list[AlertWithMails]:
         """List a merchant's latest alerts, newest first, and who was told."""
         with translated():
-            alerts = await self._stores.outbox.alerts(merchant_id, limit)
-            mails = await self._stores.outbox.list(merchant_id=merchant_id, limit=limit * _MAILS_AN_ALERT)
+            alerts = await self._stores.deliveries.alerts(merchant_id, limit)
+            mails = await self._stores.deliveries.mails(merchant_id=merchant_id, limit=limit * _MAILS_AN_ALERT)
         return [
             AlertWithMails(alert, [mail for mail in mails if mail.alert.number == alert.number]) for alert in alerts
         ]
@@ -145,12 +146,12 @@ class Queries:
         """Tell which users can't be mailed, those who are still registered; None if all can."""
         with translated():
             users = {user.user_id for user in await self._stores.users.list(merchant_id)}
-            mails = await self._stores.outbox.list(merchant_id=merchant_id, limit=_MAILS_AN_ALERT)
-        newest: dict[int, OutboxMail] = {}
+            mails = await self._stores.deliveries.mails(merchant_id=merchant_id, limit=_MAILS_AN_ALERT)
+        newest: dict[int, Delivery] = {}
         for mail in mails:
-            if mail.user_id in users and mail.state != MailState.WITHDRAWN:
-                newest.setdefault(mail.user_id, mail)
-        failing = [mail for mail in newest.values() if mail.state != MailState.SENT and mail.last_error is not None]
+            if mail.recipient_id in users and mail.state != DeliveryState.WITHDRAWN:
+                newest.setdefault(mail.recipient_id, mail)
+        failing = [mail for mail in newest.values() if mail.state != DeliveryState.SENT and mail.last_error is not None]
         return Undelivered(failing, is_nobody_told=len(failing) == len(newest)) if failing else None
 
     async def account_view(self, merchant_id: int) -> AccountView:

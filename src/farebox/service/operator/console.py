@@ -20,11 +20,11 @@ from farebox.service.people.api_keys import Principal
 from farebox.storage.records import (
     AccountMail,
     Counts,
+    Delivery,
+    DeliveryState,
     MailServerPause,
-    MailState,
     Merchant,
     MerchantOrder,
-    OutboxMail,
     Purpose,
     RunwaySnapshot,
 )
@@ -33,11 +33,11 @@ from farebox.storage.stores import Stores
 __all__ = [
     "AccountMail",
     "ConsoleQueries",
+    "Delivery",
+    "DeliveryState",
     "MailServerPause",
-    "MailState",
     "MerchantOrder",
     "MerchantRow",
-    "OutboxMail",
     "Purpose",
 ]
 
@@ -84,7 +84,7 @@ class Returns(Struct, frozen=True):
 class Outgoing(Struct, frozen=True):
     """The newest mails and account mails that were owed, newest first."""
 
-    mails: Sequence[OutboxMail]
+    mails: Sequence[Delivery]
     account_mails: Sequence[AccountMail]
 
 
@@ -176,13 +176,13 @@ class ConsoleQueries:
     async def outgoing(self, merchant_id: int | None = None) -> Outgoing:
         """List the newest mails, of one merchant or of all with None, and account mails."""
         with translated():
-            mails = await self._stores.outbox.list(merchant_id=merchant_id, limit=OUTBOX_ROWS_MAX)
+            mails = await self._stores.deliveries.mails(merchant_id=merchant_id, limit=OUTBOX_ROWS_MAX)
             return Outgoing(mails, await self._stores.account_mails.list(OUTBOX_ROWS_MAX))
 
-    async def mails(self, merchant_id: int | None, limit: int) -> list[OutboxMail | AccountMail]:
+    async def mails(self, merchant_id: int | None, limit: int) -> list[Delivery | AccountMail]:
         """List the newest mails of both kinds, of one merchant or of all with None, newest first."""
         outgoing = await self.outgoing(merchant_id)
-        alerts: list[tuple[int, OutboxMail | AccountMail]] = [(mail.alert.fired_at, mail) for mail in outgoing.mails]
+        alerts: list[tuple[int, Delivery | AccountMail]] = [(mail.alert.fired_at, mail) for mail in outgoing.mails]
         accounts = [
             (mail.created_at, mail) for mail in outgoing.account_mails if merchant_id in (None, mail.merchant_id)
         ]
@@ -204,7 +204,7 @@ class ConsoleQueries:
         now = self._clock.now()
         with translated():
             await self._stores.mail_servers.resume_all()
-            count = await self._stores.outbox.retry(now) + await self._stores.account_mails.retry(now)
+            count = await self._stores.deliveries.retry_mails(now) + await self._stores.account_mails.retry(now)
             await self._stores.audit_log.append(
                 audit_log.audit_entry(
                     principal.actor(), merchant_id=None, at=now, action=Action.RETRY_MAILS, detail=str(count)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from farebox.service.clock import Clock
-from farebox.storage.outbox import OutboxStore
+from farebox.storage.deliveries import DeliveryStore
 
 NOTICE_SECONDS: Final = 30.0
 """How often to look for credit that ends."""
@@ -17,9 +17,9 @@ _DAY: Final = 86_400_000_000
 class GrantNotices:
     """Owes the mails that tell of credit that ends. Several processes may do so at once: each grant is told of once."""
 
-    def __init__(self, outbox: OutboxStore, clock: Clock, *, days: int, grants_max: int = GRANTS_MAX) -> None:
+    def __init__(self, deliveries: DeliveryStore, clock: Clock, *, days: int, grants_max: int = GRANTS_MAX) -> None:
         """Tell so many days before, and of no grant that lasts less; 0 days for never."""
-        self._outbox = outbox
+        self._deliveries = deliveries
         self._clock = clock
         self._lead = days * _DAY
         self._grants_max = grants_max
@@ -29,9 +29,9 @@ class GrantNotices:
         if not self._lead:
             return None
         now = self._clock.now()
-        grants = await self._outbox.ending_grants(
+        grants = await self._deliveries.ending_grants(
             now, until=now + self._lead, lasting=self._lead, limit=self._grants_max
         )
         for grant in grants:
-            await self._outbox.tell_of_end(grant, now)
+            await self._deliveries.tell_of_end(grant, now)
         return None if len(grants) < self._grants_max else 0.0

@@ -21,7 +21,7 @@ from farebox.service.people.signing import Signer
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import AlreadyExists, NotFound
 from farebox.storage.logins import AlreadySo, ChangedMeanwhile, LinkGone
-from farebox.storage.records import AccountMail, Login, MailState, Purpose, Realm, Session
+from farebox.storage.records import AccountMail, DeliveryState, Login, Purpose, Realm, Session
 from farebox.storage.stores import Stores
 
 _MINUTE: Final = 60_000_000
@@ -288,7 +288,7 @@ class SignIn:
             created_at=now,
             expires_at=now + LINK_MICROS[purpose],
             used_at=None,
-            state=MailState.WAITING,
+            state=DeliveryState.WAITING,
             attempts=0,
             next_attempt_at=now,
         )

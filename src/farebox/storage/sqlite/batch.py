@@ -113,7 +113,7 @@ def apply(cursor: apsw.Cursor, state: BatchState, decision: Decision) -> None:
         many(_SQL["update_budget"], map(msgspec.structs.astuple, decision.budgets))
     if decision.alerts:
         many(_SQL["insert_alert"], map(rows.alert_to_row, decision.alerts))
-        many(_SQL["insert_mails"], [(alert.merchant_id, alert.number, alert.fired_at) for alert in decision.alerts])
+        many(_SQL["owe_deliveries"], [(alert.merchant_id, alert.number) for alert in decision.alerts])
     if decision.audit_entries:
         many(_SQL["insert_audit_entry"], map(rows.audit_to_row, decision.audit_entries))
     if decision.new_approvals:

@@ -292,16 +292,33 @@ INSERT INTO key_budget ({budget.stored})
 SELECT {budget.unnest}
 ON CONFLICT (merchant_id, budget_id, unit) DO UPDATE SET {budget.excluded};
 
--- insert_alerts: record alerts, given as columns, and owe a mail about each to every registered user
-WITH fired AS (
+-- insert_alerts: record alerts, given as columns, and owe each to those who want its kind, as owe_deliveries does
+WITH told AS (
     INSERT INTO alert ({alert.stored})
     SELECT {alert.unnest}
-    RETURNING merchant_id, number, fired_at
+    RETURNING merchant_id, number, fired_at, kind, user_id
 )
-INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
-SELECT f.merchant_id, f.number, u.user_id, u.email, {MailState.WAITING}, 0, f.fired_at
-FROM fired f
-CROSS JOIN LATERAL (SELECT user_id, email FROM merchant_user u WHERE u.merchant_id = f.merchant_id OFFSET 0) u;
+INSERT INTO delivery (merchant_id, alert_number, channel, recipient_id, email, state, attempts, next_attempt_at)
+SELECT a.merchant_id, a.number, r.channel, r.recipient_id, r.email, {DeliveryState.WAITING}, 0, a.fired_at
+FROM told a
+CROSS JOIN LATERAL (
+    SELECT {Channel.EMAIL} AS channel, u.user_id AS recipient_id, u.email FROM merchant_user u
+    WHERE u.merchant_id = a.merchant_id AND a.kind <> {AlertKind.APPROVAL_WAITING}
+        AND (a.user_id IS NULL OR u.user_id = a.user_id)
+        AND (
+            (u.mail_kinds / (1 << a.kind)) % 2 = 1
+            OR (u.role = {Role.OWNER} AND a.kind IN ({AlertKind.USED_UP}, {AlertKind.DESTINATION_DISABLED}))
+        )
+    UNION ALL
+    SELECT d.channel, d.destination_id, '' FROM destination d
+    WHERE d.merchant_id = a.merchant_id AND a.kind <> {AlertKind.APPROVAL_WAITING}
+        AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1
+    UNION ALL
+    SELECT d.channel, d.destination_id, '' FROM destination d
+    WHERE d.merchant_id IS NULL
+        AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1
+    OFFSET 0
+) r;
 
 -- accounts_of: read merchants' accounts
 SELECT {account} FROM account WHERE merchant_id = ANY($1::bigint[]);
@@ -343,33 +360,33 @@ WITH RECURSIVE turn (place, lap, merchant_id, due_count) AS (
     SELECT 0, 0, $4::bigint, 0
     UNION ALL
     SELECT t.place + 1, CASE WHEN t.merchant_id IS NULL THEN 1 ELSE t.lap END, (
-            SELECT min(w.merchant_id) FROM outbox w WHERE w.state = {MailState.WAITING} AND w.merchant_id > coalesce(t.merchant_id, -1)
+            SELECT min(w.merchant_id) FROM delivery w WHERE w.channel = {Channel.EMAIL} AND w.state = {DeliveryState.WAITING} AND w.merchant_id > coalesce(t.merchant_id, -1)
             AND w.merchant_id <= CASE WHEN t.lap = 0 AND t.merchant_id IS NOT NULL THEN 9223372036854775807 ELSE $4::bigint END
         ), t.due_count + (t.place > 0 AND coalesce((
-            SELECT min(w.next_attempt_at) FROM outbox w WHERE w.state = {MailState.WAITING} AND w.merchant_id = t.merchant_id
+            SELECT min(w.next_attempt_at) FROM delivery w WHERE w.channel = {Channel.EMAIL} AND w.state = {DeliveryState.WAITING} AND w.merchant_id = t.merchant_id
         ) <= $1, false))::int
     FROM turn t WHERE t.due_count < $3::bigint AND NOT (t.lap = 1 AND t.merchant_id IS NULL)
 ), chosen AS MATERIALIZED (
-    SELECT m.*, row_number() OVER (PARTITION BY t.place ORDER BY m.next_attempt_at, m.alert_number, m.user_id) AS number,
+    SELECT m.*, row_number() OVER (PARTITION BY t.place ORDER BY m.next_attempt_at, m.alert_number, m.recipient_id) AS number,
         t.place
     FROM turn t CROSS JOIN LATERAL (
-        SELECT merchant_id, alert_number, user_id, next_attempt_at FROM outbox w
-        WHERE w.state = {MailState.WAITING} AND w.merchant_id = t.merchant_id AND w.next_attempt_at <= $1
+        SELECT merchant_id, alert_number, recipient_id, next_attempt_at FROM delivery w
+        WHERE w.channel = {Channel.EMAIL} AND w.state = {DeliveryState.WAITING} AND w.merchant_id = t.merchant_id AND w.next_attempt_at <= $1
         ORDER BY w.next_attempt_at LIMIT $3::bigint
     ) m
     WHERE t.place > 0 ORDER BY number, t.place LIMIT $3::bigint
 ), due AS MATERIALIZED (
     SELECT w.ctid FROM chosen c CROSS JOIN LATERAL (
-        SELECT ctid FROM outbox w
-        WHERE w.merchant_id = c.merchant_id AND w.alert_number = c.alert_number AND w.user_id = c.user_id
-            AND w.state = {MailState.WAITING} AND w.next_attempt_at <= $1
+        SELECT ctid FROM delivery w
+        WHERE w.merchant_id = c.merchant_id AND w.alert_number = c.alert_number AND w.channel = {Channel.EMAIL} AND w.recipient_id = c.recipient_id
+            AND w.state = {DeliveryState.WAITING} AND w.next_attempt_at <= $1
         LIMIT 1 FOR UPDATE SKIP LOCKED
     ) w
 ), claimed AS (
-    UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $2 WHERE ctid = ANY (ARRAY(SELECT ctid FROM due))
+    UPDATE delivery SET attempts = attempts + 1, next_attempt_at = $2 WHERE ctid = ANY (ARRAY(SELECT ctid FROM due))
     RETURNING *
 )
-SELECT {alert of a}, {mail of o}
+SELECT {alert of a}, {delivery of o}
 FROM claimed o CROSS JOIN LATERAL (
     SELECT {alert} FROM alert WHERE merchant_id = o.merchant_id AND number = o.alert_number LIMIT 1
 ) a;
@@ -379,24 +396,24 @@ WITH RECURSIVE turn (place, lap, merchant_id, due_count) AS (
     SELECT 0, 0, $4::bigint, 0
     UNION ALL
     SELECT t.place + 1, CASE WHEN t.merchant_id IS NULL THEN 1 ELSE t.lap END, (
-            SELECT min(coalesce(w.merchant_id, 0)) FROM letter w WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) > coalesce(t.merchant_id, -1)
+            SELECT min(coalesce(w.merchant_id, 0)) FROM letter w WHERE w.state = {DeliveryState.WAITING} AND coalesce(w.merchant_id, 0) > coalesce(t.merchant_id, -1)
             AND coalesce(w.merchant_id, 0) <= CASE WHEN t.lap = 0 AND t.merchant_id IS NOT NULL THEN 9223372036854775807 ELSE $4::bigint END
         ), t.due_count + (t.place > 0 AND coalesce((
-            SELECT min(w.next_attempt_at) FROM letter w WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id
+            SELECT min(w.next_attempt_at) FROM letter w WHERE w.state = {DeliveryState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id
         ) <= $1, false))::int
     FROM turn t WHERE t.due_count < $3::bigint AND NOT (t.lap = 1 AND t.merchant_id IS NULL)
 ), chosen AS MATERIALIZED (
     SELECT m.*, row_number() OVER (PARTITION BY t.place ORDER BY m.next_attempt_at, m.letter_id) AS number, t.place
     FROM turn t CROSS JOIN LATERAL (
         SELECT letter_id, next_attempt_at FROM letter w
-        WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id AND w.next_attempt_at <= $1
+        WHERE w.state = {DeliveryState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id AND w.next_attempt_at <= $1
         ORDER BY w.next_attempt_at LIMIT $3::bigint
     ) m
     WHERE t.place > 0 ORDER BY number, t.place LIMIT $3::bigint
 ), due AS MATERIALIZED (
     SELECT w.letter_id FROM chosen c CROSS JOIN LATERAL (
         SELECT letter_id FROM letter w
-        WHERE w.letter_id = c.letter_id AND w.state = {MailState.WAITING} AND w.next_attempt_at <= $1
+        WHERE w.letter_id = c.letter_id AND w.state = {DeliveryState.WAITING} AND w.next_attempt_at <= $1
         LIMIT 1 FOR UPDATE SKIP LOCKED
     ) w
 )

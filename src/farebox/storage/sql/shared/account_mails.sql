@@ -23,15 +23,15 @@ UPDATE letter SET state = $2, attempts = $3, next_attempt_at = $4, sent_at = $5,
 RETURNING letter_id;
 
 -- retry_account_mails: make every account mail that is neither sent nor withdrawn, and not too old, due
-UPDATE letter SET state = {MailState.WAITING}, next_attempt_at = $1
-WHERE state IN ({MailState.WAITING}, {MailState.GIVEN_UP}) AND expires_at > $1 RETURNING letter_id;
+UPDATE letter SET state = {DeliveryState.WAITING}, next_attempt_at = $1
+WHERE state IN ({DeliveryState.WAITING}, {DeliveryState.GIVEN_UP}) AND expires_at > $1 RETURNING letter_id;
 
 -- next_account_mail_at: tell when the next account mail falls due
-SELECT next_attempt_at FROM letter WHERE state = {MailState.WAITING} ORDER BY next_attempt_at LIMIT 1;
+SELECT next_attempt_at FROM letter WHERE state = {DeliveryState.WAITING} ORDER BY next_attempt_at LIMIT 1;
 
 -- untaken_approval_mails: tell who has a mail about approvals that nobody has begun to send, or begins to meanwhile
 UPDATE letter SET attempts = attempts
-WHERE purpose = {Purpose.APPROVAL} AND state = {MailState.WAITING} AND attempts = 0 RETURNING login_id;
+WHERE purpose = {Purpose.APPROVAL} AND state = {DeliveryState.WAITING} AND attempts = 0 RETURNING login_id;
 
 -- insert_approval_mail: owe one of the staff a mail about approvals; the number is made of who gets it and why
 INSERT INTO letter ({account_mail.stored}) VALUES ({account_mail.values}) ON CONFLICT DO NOTHING;

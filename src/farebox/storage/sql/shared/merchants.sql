@@ -85,6 +85,6 @@ INSERT INTO account ({account.stored}) VALUES ({account.values});
 
 -- counts: count merchants that are not closed and those that are, transfers, and mails and account mails that wait
 SELECT count(*) - count(closed_at), count(closed_at), coalesce(CAST(sum(seq) AS BIGINT), 0),
-    (SELECT count(*) FROM outbox WHERE state = {MailState.WAITING}),
-    (SELECT count(*) FROM letter WHERE state = {MailState.WAITING})
+    (SELECT count(*) FROM delivery WHERE channel = {Channel.EMAIL} AND state = {DeliveryState.WAITING}),
+    (SELECT count(*) FROM letter WHERE state = {DeliveryState.WAITING})
 FROM account;

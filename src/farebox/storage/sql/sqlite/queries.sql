@@ -133,45 +133,46 @@ WITH RECURSIVE turn (place, lap, merchant_id, due_count) AS (
     SELECT 0, 0, $4, 0
     UNION ALL
     SELECT t.place + 1, CASE WHEN t.merchant_id IS NULL THEN 1 ELSE t.lap END, (
-            SELECT min(w.merchant_id) FROM outbox w WHERE w.state = {MailState.WAITING} AND w.merchant_id > coalesce(t.merchant_id, -1)
+            SELECT min(w.merchant_id) FROM delivery w WHERE w.channel = {Channel.EMAIL} AND w.state = {DeliveryState.WAITING} AND w.merchant_id > coalesce(t.merchant_id, -1)
             AND w.merchant_id <= CASE WHEN t.lap = 0 AND t.merchant_id IS NOT NULL THEN 9223372036854775807 ELSE $4 END
         ), t.due_count + (t.place > 0 AND coalesce((
-            SELECT min(w.next_attempt_at) FROM outbox w WHERE w.state = {MailState.WAITING} AND w.merchant_id = t.merchant_id
+            SELECT min(w.next_attempt_at) FROM delivery w WHERE w.channel = {Channel.EMAIL} AND w.state = {DeliveryState.WAITING} AND w.merchant_id = t.merchant_id
         ) <= $1, 0))
     FROM turn t WHERE t.due_count < $3 AND NOT (t.lap = 1 AND t.merchant_id IS NULL)
 )
-UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $2
-WHERE (merchant_id, alert_number, user_id) IN (
-    SELECT merchant_id, alert_number, user_id FROM (
-        SELECT o.merchant_id, o.alert_number, o.user_id, t.place,
-            row_number() OVER (PARTITION BY t.place ORDER BY o.next_attempt_at, o.alert_number, o.user_id) AS number
-        FROM turn t CROSS JOIN outbox o ON o.merchant_id = t.merchant_id AND (o.alert_number, o.user_id) IN (
-            SELECT w.alert_number, w.user_id FROM outbox w
-            WHERE w.state = {MailState.WAITING} AND w.merchant_id = t.merchant_id AND w.next_attempt_at <= $1
+UPDATE delivery SET attempts = attempts + 1, next_attempt_at = $2
+WHERE channel = {Channel.EMAIL} AND (merchant_id, alert_number, recipient_id) IN (
+    SELECT merchant_id, alert_number, recipient_id FROM (
+        SELECT o.merchant_id, o.alert_number, o.recipient_id, t.place,
+            row_number() OVER (PARTITION BY t.place ORDER BY o.next_attempt_at, o.alert_number, o.recipient_id) AS number
+        FROM turn t CROSS JOIN delivery o ON o.channel = {Channel.EMAIL} AND o.merchant_id = t.merchant_id AND (o.alert_number, o.recipient_id) IN (
+            SELECT w.alert_number, w.recipient_id FROM delivery w
+            WHERE w.channel = {Channel.EMAIL} AND w.state = {DeliveryState.WAITING} AND w.merchant_id = t.merchant_id AND w.next_attempt_at <= $1
             ORDER BY w.next_attempt_at LIMIT $3
         )
         WHERE t.place > 0
     ) ORDER BY number, place LIMIT $3
 )
 RETURNING merchant_id, alert_number,
-    (SELECT threshold FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
-    (SELECT posted FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
-    (SELECT fired_at FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
-    (SELECT transfer_seq FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
-    (SELECT kind FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
-    (SELECT refused FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
-    (SELECT user_id FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
-    {mail};
+    (SELECT threshold FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
+    (SELECT posted FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
+    (SELECT fired_at FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
+    (SELECT transfer_seq FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
+    (SELECT kind FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
+    (SELECT refused FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
+    (SELECT user_id FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
+    (SELECT facts FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
+    {delivery};
 
 -- claim_account_mails: take account mails that are due and lease them, one of each merchant in turn, as claim_mails does
 WITH RECURSIVE turn (place, lap, merchant_id, due_count) AS (
     SELECT 0, 0, $4, 0
     UNION ALL
     SELECT t.place + 1, CASE WHEN t.merchant_id IS NULL THEN 1 ELSE t.lap END, (
-            SELECT min(coalesce(w.merchant_id, 0)) FROM letter w WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) > coalesce(t.merchant_id, -1)
+            SELECT min(coalesce(w.merchant_id, 0)) FROM letter w WHERE w.state = {DeliveryState.WAITING} AND coalesce(w.merchant_id, 0) > coalesce(t.merchant_id, -1)
             AND coalesce(w.merchant_id, 0) <= CASE WHEN t.lap = 0 AND t.merchant_id IS NOT NULL THEN 9223372036854775807 ELSE $4 END
         ), t.due_count + (t.place > 0 AND coalesce((
-            SELECT min(w.next_attempt_at) FROM letter w WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id
+            SELECT min(w.next_attempt_at) FROM letter w WHERE w.state = {DeliveryState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id
         ) <= $1, 0))
     FROM turn t WHERE t.due_count < $3 AND NOT (t.lap = 1 AND t.merchant_id IS NULL)
 )
@@ -182,7 +183,7 @@ WHERE letter_id IN (
             row_number() OVER (PARTITION BY t.place ORDER BY m.next_attempt_at, m.letter_id) AS number
         FROM turn t CROSS JOIN letter m ON m.letter_id IN (
             SELECT w.letter_id FROM letter w
-            WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id AND w.next_attempt_at <= $1
+            WHERE w.state = {DeliveryState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id AND w.next_attempt_at <= $1
             ORDER BY w.next_attempt_at LIMIT $3
         )
         WHERE t.place > 0

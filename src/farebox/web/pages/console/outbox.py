@@ -5,17 +5,17 @@ from typing import Final
 from starlette.responses import Response
 
 from farebox.core.permissions import Operation
-from farebox.service.operator.console import AccountMail, MailState, OutboxMail, Purpose
+from farebox.service.operator.console import AccountMail, Delivery, DeliveryState, Purpose
 from farebox.web.pages.console.common import merchant_url
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 ROWS: Final = 50
 _STATES: Final = {
-    MailState.WAITING: "waits",
-    MailState.SENT: "sent",
-    MailState.GIVEN_UP: "given up",
-    MailState.WITHDRAWN: "withdrawn",
+    DeliveryState.WAITING: "waits",
+    DeliveryState.SENT: "sent",
+    DeliveryState.GIVEN_UP: "given up",
+    DeliveryState.WITHDRAWN: "withdrawn",
 }
 _PURPOSES: Final = {
     Purpose.INVITATION: "invitation",
@@ -72,6 +72,6 @@ class OutboxPages:
         return request.redirect("/support/outbox", "retried")
 
 
-def _fails(mail: OutboxMail | AccountMail) -> bool:
+def _fails(mail: Delivery | AccountMail) -> bool:
     """Tell whether a mail was tried in vain."""
-    return mail.state == MailState.GIVEN_UP or (mail.state == MailState.WAITING and mail.last_error is not None)
+    return mail.state == DeliveryState.GIVEN_UP or (mail.state == DeliveryState.WAITING and mail.last_error is not None)

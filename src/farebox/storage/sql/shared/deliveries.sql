@@ -1,0 +1,78 @@
+-- Alerts, and what is owed of each: mails to users, webhooks and chat messages to destinations.
+
+-- alerts: list a merchant's alerts, newest first
+SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number DESC LIMIT $2;
+
+-- all_alerts: list all of a merchant's alerts, oldest first
+SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number;
+
+-- insert_alert: record an alert
+INSERT INTO alert ({alert.stored}) VALUES ({alert.values});
+
+-- owe_deliveries: owe an alert to those who want its kind: users by mail, and destinations that are on
+-- Of an alert for one user, who joined, destinations are told nothing. Owners can't do without some kinds. That something
+-- waits for approval is the operator's own affair.
+INSERT INTO delivery (merchant_id, alert_number, channel, recipient_id, email, state, attempts, next_attempt_at)
+SELECT a.merchant_id, a.number, {Channel.EMAIL}, u.user_id, u.email, {DeliveryState.WAITING}, 0, a.fired_at
+FROM alert a CROSS JOIN merchant_user u
+WHERE a.merchant_id = $1 AND a.number = $2 AND u.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
+    AND (a.user_id IS NULL OR u.user_id = a.user_id)
+    AND (
+        (u.mail_kinds / (1 << a.kind)) % 2 = 1
+        OR (u.role = {Role.OWNER} AND a.kind IN ({AlertKind.USED_UP}, {AlertKind.DESTINATION_DISABLED}))
+    )
+UNION ALL
+SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
+FROM alert a CROSS JOIN destination d
+WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
+    AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1
+UNION ALL
+SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
+FROM alert a CROSS JOIN destination d
+WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id IS NULL
+    AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1;
+
+-- ending_grants: list grants that end within a time, whose users were not told; none that lasts less than that in all
+-- Single values, as an EXISTS may be planned as a walk through all alerts and users.
+SELECT {grant of g} FROM credit_grant g
+WHERE g.state = {GrantState.OPEN} AND g.remaining > 0 AND g.due_at > $1 AND g.due_at <= $2
+    AND g.expires_at - g.starts_at >= $3
+    AND (
+        SELECT a.number FROM alert a
+        WHERE a.merchant_id = g.merchant_id AND a.transfer_seq = g.transfer_seq AND a.kind = {AlertKind.CREDIT_ENDS}
+        LIMIT 1
+    ) IS NULL
+    AND (SELECT u.user_id FROM merchant_user u WHERE u.merchant_id = g.merchant_id LIMIT 1) IS NOT NULL
+ORDER BY g.due_at LIMIT $4;
+
+-- told_of_grant: find the alert that told that a grant's credit ends
+SELECT number FROM alert WHERE merchant_id = $1 AND transfer_seq = $2 AND kind = {AlertKind.CREDIT_ENDS};
+
+-- newer_delivery: find a delivery to the same recipient of a newer alert of the same kind and threshold
+SELECT o.alert_number FROM delivery o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+WHERE o.merchant_id = $1 AND o.alert_number > $2 AND o.channel = $3 AND o.recipient_id = $4
+    AND a.kind = $5 AND a.threshold IS NOT DISTINCT FROM $6
+LIMIT 1;
+
+-- settle_delivery: write what became of a delivery
+UPDATE delivery SET state = $5, attempts = $6, next_attempt_at = $7, sent_at = $8, last_error = $9
+WHERE merchant_id = $1 AND alert_number = $2 AND channel = $3 AND recipient_id = $4 RETURNING recipient_id;
+
+-- all_mails: list the mails that alerts owe, newest first
+SELECT {alert of a}, {delivery of o}
+FROM delivery o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+WHERE o.channel = {Channel.EMAIL}
+ORDER BY a.fired_at DESC, o.merchant_id, o.alert_number DESC, o.recipient_id LIMIT $1;
+
+-- merchant_mails: list the mails that a merchant's alerts owe, newest first
+SELECT {alert of a}, {delivery of o}
+FROM delivery o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+WHERE o.merchant_id = $1 AND o.channel = {Channel.EMAIL} ORDER BY o.alert_number DESC, o.recipient_id LIMIT $2;
+
+-- retry_mails: make every mail that is neither sent nor withdrawn due
+UPDATE delivery SET state = {DeliveryState.WAITING}, next_attempt_at = $1
+WHERE channel = {Channel.EMAIL} AND state IN ({DeliveryState.WAITING}, {DeliveryState.GIVEN_UP}) RETURNING recipient_id;
+
+-- next_mail_at: tell when the next mail falls due
+SELECT next_attempt_at FROM delivery
+WHERE channel = {Channel.EMAIL} AND state = {DeliveryState.WAITING} ORDER BY next_attempt_at LIMIT 1;
