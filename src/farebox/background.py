@@ -5,9 +5,12 @@ It is put on the parts that `bootstrap` builds, and belongs to servers alone: no
 
 from email.message import EmailMessage
 
+from msgspec.structs import replace
+
 from farebox.alerts.account_mail import AccountMails
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.mail import MailSettings
+from farebox.alerts.operator_files import load_operator_files
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.relay import Relay
 from farebox.alerts.transport import FolderTransport, Transport
@@ -34,6 +37,19 @@ def make_transport(settings: Settings) -> Transport[EmailMessage]:
     from farebox.alerts.smtp import SmtpTransport
 
     return SmtpTransport(settings.smtp_url)
+
+
+def make_mail_settings(settings: Settings) -> tuple[MailSettings, tuple[str, ...]]:
+    """Read what mails need of the settings, and of the operator's files; tell which of those can't be used, and why."""
+    plain = MailSettings(
+        mail_from=settings.mail_from,
+        public_url=settings.links_url,
+        support_contact=settings.support_contact,
+        operator=settings.operator_name,
+        language=settings.language,
+    )
+    files = load_operator_files(plain, logo_file=settings.logo_file, folder=settings.templates)
+    return replace(plain, logo=files.logo, templates=files.templates), files.problems
 
 
 def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
@@ -102,7 +118,8 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
 
 def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
     stores, clock, settings = farebox.stores, farebox.clock, farebox.settings
-    mail_settings = MailSettings(settings.mail_from, settings.links_url, settings.support_contact)
+    # What of the operator's files can't be used was told by the process that started this one.
+    mail_settings, _ = make_mail_settings(settings)
     relay = Relay(
         make_transport(settings),
         stores.mail_servers,

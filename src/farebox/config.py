@@ -19,9 +19,12 @@ from farebox.setting_types import (
     Connections,
     Contact,
     DatabaseUrl,
+    FilePath,
     GateFile,
+    LanguageCode,
     Networks,
     NoticeDays,
+    OperatorName,
     Origins,
     PublicUrl,
     Rate,
@@ -89,6 +92,18 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     support_contact: Contact = Contact()
     """How a merchant reaches support to top up: an address, a phone number, a page."""
+
+    operator_name: OperatorName = OperatorName()
+    """What the operator is called: mails come from this name, and show it at their head."""
+
+    logo_file: FilePath = FilePath()
+    """A picture at the head of mails, in place of the operator's name: a PNG or JPEG file of 100 KiB at most."""
+
+    templates: FilePath = FilePath()
+    """A folder of templates that stand in place of Farebox's own, each for the mail that its name says."""
+
+    language: LanguageCode = LanguageCode("en")
+    """What people are spoken to in who chose no language, and whose browser names none: en, de, es, fr or pt."""
 
     approval_above: ApprovalAbove = ApprovalAbove()
     """What one person may move for a merchant within a day; more waits for a second. `100, JPY 20000`: by currency."""

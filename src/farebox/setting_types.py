@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from farebox.alerts.smtp_url import InvalidSmtpUrl, read_smtp_url
 from farebox.core.approvals import ApprovalLimits
 from farebox.core.money import format_amount
+from farebox.service.languages import LANGUAGE_NAMES
 from farebox.service.parsing import InvalidAmount, parse_amount
 
 SECRET_KEY_CHARS_MIN: Final = 32
@@ -48,6 +49,7 @@ SHOWN_CHARS_MAX: Final = 200
 """So much of what was given is repeated in a refusal."""
 
 _CONTACT_CHARS_MAX: Final = 200
+_NAME_CHARS_MAX: Final = 60
 _SECRET_KEY_DISTINCT_MIN: Final = 8
 """How many different characters a secret key has at least; 32 random hexadecimal digits have."""
 
@@ -143,6 +145,37 @@ class GateFile(str):
         if not text.isprintable() or text != text.strip():
             raise ValueError(f" is {_shown(text)}; write the path of a file, such as /etc/farebox/gate.toml")
         return cls(text)
+
+
+class FilePath(str):
+    """The path of a file or a folder, or nothing."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        if not text.isprintable() or text != text.strip():
+            raise ValueError(f" is {_shown(text)}; write a path, such as /etc/farebox/templates")
+        return cls(text)
+
+
+class OperatorName(str):
+    """What the operator is called, or nothing."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        if len(text) > _NAME_CHARS_MAX or not text.isprintable():
+            raise ValueError(f" is {_shown(text)}; write one line of up to {_NAME_CHARS_MAX} characters")
+        return cls(text.strip())
+
+
+class LanguageCode(str):
+    """A language that Farebox speaks."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        code = text.strip().lower()
+        if code not in LANGUAGE_NAMES:
+            raise ValueError(f" is {_shown(text)}; write one of {', '.join(LANGUAGE_NAMES)}")
+        return cls(code)
 
 
 class Sender(str):

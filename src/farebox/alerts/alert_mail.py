@@ -1,6 +1,7 @@
 """Alert mails: what tells one user of a merchant's balance, put together for a mail server."""
 
 from email.message import EmailMessage
+from typing import Any
 
 from farebox.alerts.alert_words import AlertSubject, AlertWords
 from farebox.alerts.credit_ends import credit_ends_words
@@ -32,20 +33,34 @@ def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage
     recipient = mailbox(subject.mail.email)
     name = one_line(subject.merchant.name)
     told = _words(subject)
-    words = {
-        "merchant": language.isolated(name),
+    merchant_url = f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}"
+    words = alert_context(
+        told,
+        merchant=language.isolated(name),
+        balance=language.amount(account.posted, account.currency),
+        currency=account.currency,
+        account_url=merchant_url,
+    )
+    title = language.gettext("%(merchant)s: %(news)s", merchant=name, news=told.subject)
+    headers = Headers(title, at=alert.fired_at, message_id=message_id(subject.mail, settings))
+    return compose_mail(settings, recipient, headers, template="alert", words=words, language=language)
+
+
+def alert_context(told: AlertWords, *, merchant: str, balance: str, currency: str, account_url: str) -> dict[str, Any]:
+    """Name what the templates of alert mails say."""
+    return {
+        "merchant": merchant,
         "headline": told.headline,
-        "balance": language.amount(account.posted, account.currency),
-        "currency": account.currency,
+        "balance": balance,
+        "currency": currency,
         "facts": told.facts,
         "advice": told.advice,
         "is_over": told.is_over,
         "again": told.again,
-        "account_url": f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}",
+        "account_url": account_url,
+        "action_label": None if told.action is None else told.action.label,
+        "action_url": None if told.action is None else f"{account_url}{told.action.path}",
     }
-    title = language.gettext("%(merchant)s: %(news)s", merchant=name, news=told.subject)
-    headers = Headers(title, at=alert.fired_at, message_id=message_id(subject.mail, settings))
-    return compose_mail(settings, recipient, headers, template="alert", words=words, language=language)
 
 
 def _words(subject: AlertSubject) -> AlertWords:

@@ -57,6 +57,13 @@ REFUSED: Final = gettext_noop("Requests are refused until you top up.")
 NOTHING_TO_DO: Final = gettext_noop("There is nothing you need to do.")
 
 
+class MailAction(Struct, frozen=True):
+    """What a reader may do about it by one button: its label, and its page's path below the merchant's pages."""
+
+    label: str
+    path: str
+
+
 class AlertWords(Struct, frozen=True):
     """What a mail says: in its subject behind the merchant's name, at its head, in its facts, and below them.
 
@@ -70,6 +77,7 @@ class AlertWords(Struct, frozen=True):
     advice: str
     is_over: bool
     again: str
+    action: MailAction | None = None
 
 
 def registered_fact(language: Language) -> Fact:

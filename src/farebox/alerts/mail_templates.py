@@ -28,27 +28,27 @@ _log = logging.getLogger("farebox.alerts")
 
 
 class MailTemplates:
-    """Templates by name, such as alert.html. An operator's that fails on some mail is passed over for that mail."""
+    """Templates by name, such as alert.html."""
 
-    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
-        """Take the sources of the templates that stand in place of the built-in ones."""
+    def __init__(self, overrides: Mapping[str, str] | None = None, *, is_strict: bool = False) -> None:
+        """Take the sources of the templates that stand in place of the built-in ones.
+
+        One that fails on some mail is passed over for that mail, unless `is_strict`: then what it raises comes through.
+        """
         self.overrides: Final = dict(overrides or {})
+        self._is_strict = is_strict
         self._environments: dict[tuple[str, bool], Environment] = {}
 
     def render(self, template: str, words: Mapping[str, Any], language: Language) -> tuple[str, str]:
         """Write a mail as plain text and as HTML."""
         try:
-            return self.render_strictly(template, words, language)
+            return _rendered(self._environment(language, has_overrides=True), template, words)
         except Exception:
-            if not self.overrides:
+            if self._is_strict or not self.overrides:
                 raise
             # The mail matters more than how it looks.
             _log.exception("the operator's templates fail on a mail (%s); it is written by the built-in ones", template)
             return _rendered(self._environment(language, has_overrides=False), template, words)
-
-    def render_strictly(self, template: str, words: Mapping[str, Any], language: Language) -> tuple[str, str]:
-        """Write a mail as `render`, but raise what the operator's templates raise."""
-        return _rendered(self._environment(language, has_overrides=True), template, words)
 
     def _environment(self, language: Language, *, has_overrides: bool) -> Environment:
         key = language.code, has_overrides

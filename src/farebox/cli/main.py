@@ -76,6 +76,7 @@ COMMANDS: Final = (
         "farebox.cli.key_budgets:key_group",
         "API keys: a merchant's reads its account, a service's charges, support's administers.",
     ),
+    StandIn("mail", "farebox.cli.mail:mail_group", "What mails look like, in each language and with your templates."),
     StandIn("merchant", "farebox.cli.admin:merchant_group", "Add merchants, look at them, change them."),
     StandIn(
         "outbox", "farebox.cli.ledger:outbox_group", "The mails that are owed: what was sent, what waits, and why."

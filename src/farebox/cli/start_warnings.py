@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from farebox.background import make_mail_settings
 from farebox.config import CONFIG_FILE, Settings
 
 _UNGUARDED: Final = (
@@ -14,7 +15,7 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def start_warnings(settings: Settings, folder: Path) -> list[str]:
-    """List what is unsafe about these settings, and about the files that a server in this folder uses."""
+    """List what is unsafe about these settings and the files that a server in this folder uses, or can't be used."""
     warnings = [] if settings.secret_key else [_UNGUARDED]
     path = settings.database_url.sqlite_path
     files = [folder / CONFIG_FILE]
@@ -25,4 +26,4 @@ def start_warnings(settings: Settings, folder: Path) -> list[str]:
     if open_files:
         names = " ".join(map(str, open_files))
         warnings.append(f"other accounts of this machine may read or write {names}; close them: chmod go= {names}")
-    return warnings
+    return [*warnings, *make_mail_settings(settings)[1]]
