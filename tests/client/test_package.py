@@ -62,7 +62,7 @@ def test_the_wheel_holds_every_module_its_types_and_its_licence(wheel: Path) -> 
     assert not [name for name in names if not name.startswith(("farebox_client/", "farebox_client-"))]
     assert [name for name in names if name.endswith("licenses/LICENSE")]
     assert ("farebox-client", ">=3.10") == (metadata["Name"], metadata["Requires-Python"])
-    assert ["httpx2>=2.14"] == metadata.get_all("Requires-Dist")
+    assert ["h11>=0.16", "httpx2>=2.14"] == metadata.get_all("Requires-Dist")
     assert "## Charge" in str(metadata.get_payload())
 
 

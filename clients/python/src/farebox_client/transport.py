@@ -1,12 +1,11 @@
-"""How a request travels: two small protocols, and HTTP by httpx2 behind them.
+"""How a request travels: two small protocols, and HTTP behind them.
 
 A transport makes one attempt and knows nothing of envelopes or of asking again. Tests and wrappers bring their own.
 """
 
 import asyncio
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,10 +14,12 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
+from farebox_client.connections import ConnectionLost, Connections, NotConnected, Origin, Received, deadline
 from farebox_client.errors import Unreachable
 from farebox_client.forks import begin_after_fork
 
 _URLS_MAX: Final = 256
+_PORTS: Final = {"http": 80, "https": 443}
 
 CONNECTIONS_MAX: Final = 100
 """How many connections a client opens at most; requests beyond wait for one."""
@@ -72,45 +73,72 @@ class BlockingTransport(Protocol):
 class HttpTransport:
     """HTTP/1.1 for asyncio. Each event loop has connections of its own: those of a loop that ended are of no use.
 
-    It uses the transport of httpx2 without the client around it, which adds a third to the cost of a request.
+    Where a proxy has to be asked, the transport of httpx2 asks it.
     """
 
     def __init__(self, base_url: str, *, connections: int = CONNECTIONS_MAX) -> None:
         """Send to this address; paths are put behind it."""
         self._base_url = checked_base_url(base_url)
         self._connections = connections
-        self._of_loops: dict[asyncio.AbstractEventLoop, httpx2.AsyncHTTPTransport] = {}
+        self._of_loops: dict[asyncio.AbstractEventLoop, Connections | _ThroughProxy] = {}
 
     async def send(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float
     ) -> Answer:
-        # Earlier than the whole, so that it is known whether anything was sent.
-        extensions = {"timeout": dict.fromkeys(("connect", "pool"), timeout * _BEFORE_SENDING)}
         url = _url(self._base_url, path)
-        request = httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
+        # Earlier than the whole, so that it is known whether anything was sent.
+        until = timeout * _BEFORE_SENDING
         with _as_unreachable(timeout):
-            async with _deadline(timeout):
-                response = await self._of_this_loop().handle_async_request(request)
-                try:
-                    content = await response.aread()
-                finally:
-                    await response.aclose()
-        return _answer(response, content)
+            return _answer(await self._of_this_loop().ask(method, url, headers, body, timeout=timeout, until=until))
 
     async def close(self) -> None:
-        transport = self._of_loops.pop(asyncio.get_running_loop(), None)
-        if transport is not None:
-            await transport.aclose()
+        connections = self._of_loops.pop(asyncio.get_running_loop(), None)
+        if connections is not None:
+            await connections.close()
 
-    def _of_this_loop(self) -> httpx2.AsyncHTTPTransport:
+    def _of_this_loop(self) -> "Connections | _ThroughProxy":
         loop = asyncio.get_running_loop()
-        transport = self._of_loops.get(loop)
-        if transport is None:
+        connections = self._of_loops.get(loop)
+        if connections is None:
             self._of_loops = {each: its for each, its in self._of_loops.items() if not each.is_closed()}
-            transport = self._of_loops[loop] = httpx2.AsyncHTTPTransport(
-                limits=_limits(self._connections), proxy=_proxy(self._base_url)
-            )
-        return transport
+            connections = self._of_loops[loop] = self._new_connections()
+        return connections
+
+    def _new_connections(self) -> "Connections | _ThroughProxy":
+        proxy = _proxy(self._base_url)
+        if proxy is not None:
+            return _ThroughProxy(proxy, self._connections)
+        return Connections(_origin(self._base_url), connections_max=self._connections, idle_max=_IDLE_MAX_S)
+
+
+class _ThroughProxy:
+    """The connections of one event loop to a proxy; they are as `Connections`."""
+
+    def __init__(self, proxy: str, connections: int) -> None:
+        self._transport = httpx2.AsyncHTTPTransport(limits=_limits(connections), proxy=proxy)
+
+    async def ask(
+        self,
+        method: str,
+        url: httpx2.URL,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        timeout: float,
+        until: float,
+    ) -> Received:
+        extensions = {"timeout": dict.fromkeys(("connect", "pool"), until)}
+        request = httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
+        async with deadline(timeout):
+            response = await self._transport.handle_async_request(request)
+            try:
+                content = await response.aread()
+            finally:
+                await response.aclose()
+        return Received(response.status_code, response.headers.raw, content)
+
+    async def close(self) -> None:
+        await self._transport.aclose()
 
 
 class BlockingHttpTransport:
@@ -149,7 +177,7 @@ class BlockingHttpTransport:
             if self._is_closed:
                 # A thread that was about to send meanwhile has opened a connection, which nobody else would close.
                 transport.close()
-        return _answer(response, b"".join(pieces))
+        return _answer(Received(response.status_code, response.headers.raw, b"".join(pieces)))
 
     def close(self) -> None:
         self._is_closed = True
@@ -192,9 +220,19 @@ def _limits(connections: int) -> httpx2.Limits:
     )
 
 
-def _answer(response: httpx2.Response, content: bytes) -> Answer:
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
-    return Answer(response.status_code, headers, content)
+def _origin(base_url: str) -> Origin:
+    parsed = httpx2.URL(base_url)
+    context = None
+    if parsed.scheme == "https":
+        context = httpx2.create_ssl_context()
+        context.set_alpn_protocols(["http/1.1"])
+    port = parsed.port or _PORTS[parsed.scheme]
+    return Origin(parsed.raw_host.decode("ascii"), port, parsed.netloc.decode("ascii"), context)
+
+
+def _answer(received: Received) -> Answer:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in received.headers}
+    return Answer(received.status, headers, received.content)
 
 
 @contextmanager
@@ -202,41 +240,13 @@ def _as_unreachable(timeout: float) -> Iterator[None]:
     """Say in one way that no answer came, and whether the request may have arrived."""
     try:
         yield
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+    except (NotConnected, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
         raise Unreachable(f"no connection: {_words(error)}", is_known=True) from error
     except (asyncio.TimeoutError, TimeoutError, httpx2.TimeoutException) as error:
         raise Unreachable(f"no answer within {timeout:g} s", is_known=False) from error
-    except httpx2.RequestError as error:
+    except (ConnectionLost, httpx2.RequestError) as error:
         raise Unreachable(f"the connection was lost: {_words(error)}", is_known=False) from error
 
 
 def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-if sys.version_info >= (3, 11):
-    _deadline = asyncio.timeout
-else:
-    from contextlib import asynccontextmanager
-
-    @asynccontextmanager
-    async def _deadline(seconds: float) -> AsyncIterator[None]:
-        """Do what `asyncio.timeout` does, which Python 3.10 lacks."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine is run by a task.
-        is_late = False
-
-        def cancel() -> None:
-            nonlocal is_late
-            is_late = True
-            task.cancel()
-
-        timer = asyncio.get_running_loop().call_later(seconds, cancel)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if is_late:
-                raise TimeoutError from None
-            raise
-        finally:
-            timer.cancel()
