@@ -19,7 +19,7 @@ PAST_DAYS: Final = 90
 FUTURE_DAYS: Final = 45
 _WEEKS_SINCE_1970: Final = 2_900
 _POISSON_EXACT_MAX: Final = 30.0
-_OFFICE_HOURS: Final = (8, 19)
+_WORKING_HOURS: Final = (8, 19)
 
 
 class ShapedMerchant(Struct, frozen=True):
@@ -38,12 +38,12 @@ class ShapedMerchant(Struct, frozen=True):
 
     @property
     def past(self) -> tuple[int, ...]:
-        """What was spent in each hour up to now, micros."""
+        """The micros spent in each hour up to now."""
         return self.spent[: self.now]
 
     @property
     def future(self) -> tuple[int, ...]:
-        """What will be spent in each hour from now on, micros."""
+        """The micros that will be spent in each hour from now on."""
         return self.spent[self.now :]
 
 
@@ -93,7 +93,7 @@ def _steady(dice: _Dice, first_hour: int, hours: int) -> Iterator[float]:
 
 
 def _weekly(dice: _Dice, first_hour: int, hours: int) -> Iterator[float]:
-    """Spend in office hours, and little at week-ends."""
+    """Spend in working hours, and little at week-ends."""
     profile = _profile(dice, night=dice.between(0.02, 0.3), weekend=dice.between(0.05, 0.4))
     return _with_days(dice, first_hour, hours, profile=profile, spread=0.12)
 
@@ -158,13 +158,13 @@ SHAPES: Final[Mapping[str, Callable[[_Dice, int, int], Iterator[float]]]] = {
     "new": _new,
     "seasonal": _seasonal,
 }
-"""What draws each shape's rates, by the hour, around 1."""
+"""Each shape's rates, by the hour, around 1."""
 
 
 def _profile(dice: _Dice, *, night: float, weekend: float) -> tuple[float, ...]:
-    """Make a week of hours: busy in the office hours of some time zone, less in the evening, at night and week-ends."""
+    """Make a week of hours: busy in the working hours of some time zone, less at night and at week-ends."""
     shift = dice.random.randrange(HOURS_PER_DAY)
-    first, last = _OFFICE_HOURS
+    first, last = _WORKING_HOURS
     profile = []
     for hour in range(HOURS_PER_WEEK):
         day, local = divmod((hour + shift) % HOURS_PER_WEEK, HOURS_PER_DAY)

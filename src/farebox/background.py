@@ -127,7 +127,7 @@ def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
         server=settings.mail_server,
         connections_max=settings.smtp_connections,
     )
-    outbox = Outbox(stores, RunwayReader(stores.transfers, stores.grants, clock), mail_settings)
+    outbox = Outbox(stores, RunwayReader(stores, clock), mail_settings)
     account_mails = AccountMails(stores, farebox.services.sign_in, mail_settings, clock, farebox.services.approvals)
     return (
         Dispatcher(outbox, relay, clock).periodic("alert mails"),

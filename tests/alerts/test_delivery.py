@@ -29,7 +29,7 @@ def dispatcher_of(
     owner = stores or ledger.stores
     transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
     return Dispatcher(
-        Outbox(owner, RunwayReader(owner.transfers, owner.grants, ledger.clock), MAIL_SETTINGS),
+        Outbox(owner, RunwayReader(owner, ledger.clock), MAIL_SETTINGS),
         Relay(transport, owner.mail_servers, ledger.clock, server=url),
         ledger.clock,
         poll_seconds=0.01,
@@ -63,7 +63,7 @@ async def test_a_charge_ends_in_a_mailbox(ledger: Ledger, server: MailServer) ->
     assert "Northwind Imaging: balance below 600.00 USD" == message["Subject"]
     text = text_of(message)
     assert "  Balance now           599.50 USD\n" in text
-    assert "  Lasts                 about 7 days\n" in text
+    assert "  Lasts                 about 7 days, likely 6 to 9 days\n" in text
     assert "a charge of 0.50 USD for 1 x image\n" in text
 
 

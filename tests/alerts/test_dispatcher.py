@@ -27,7 +27,8 @@ from farebox.alerts.relay import (
 )
 from farebox.alerts.transport import Compose, PermanentFailure, TransientFailure, Transport
 from farebox.core.accounts import Account
-from farebox.service.insight.forecast import DAY, Runway, RunwayReader
+from farebox.service.insight.burn_model import DAY
+from farebox.service.insight.forecast import Runway, RunwayReader
 from farebox.storage.interface import NotFound, StoreUnavailable
 from farebox.storage.records import Delivery, DeliveryState
 from farebox.storage.sqlite import SqliteConnector

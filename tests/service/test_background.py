@@ -36,11 +36,11 @@ class WatchedWrites:
         self.noted: list[int] = []
         self.is_done = asyncio.Event()
 
-    async def _call(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def _call(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any, **named: Any) -> Any:
         is_write = name in ("runway_snapshots.put", "api_keys.note_use")
         if is_write and self.failures:
             raise self.failures.pop()
-        result = await method(*args)
+        result = await method(*args, **named)
         if name == "runway_snapshots.put":
             self.written.append([runway_snapshot.merchant_id for runway_snapshot in args[0]])
         elif name == "api_keys.note_use":

@@ -15,7 +15,8 @@ from farebox.core.staff_roles import EVERY_ROLE
 from farebox.presenters.merchants import account_data
 from farebox.service.errors import Missing
 from farebox.service.inputs import format_time
-from farebox.service.insight.forecast import DAY, HOUR, RunwayState
+from farebox.service.insight.burn_model import DAY, HOUR
+from farebox.service.insight.forecast import RunwayState
 from farebox.service.insight.runway_snapshots import RunwaySnapshots
 from farebox.service.insight.runway_words import lasts
 from farebox.service.ledger.committer import Committer

@@ -2,10 +2,11 @@
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -33,9 +34,9 @@ from farebox.storage.postgres import PostgresConnector
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 from tests.service.books import memory_stores
-from tests.service.test_forecast import CountingStores
 from tests.support.effort import examples
 from tests.support.ledger import ANN, NOW, UNIT, HeldClock, account_of, add_merchant, add_price, book, do
+from tests.support.watched_stores import watched_stores
 
 CENT: Final = UNIT // 100
 HOUR: Final = 3_600_000_000
@@ -51,6 +52,21 @@ SIGNS: Final = {
 }
 """What a kind of transfer adds to the posted balance, written down a second time."""
 FUNDING: Final = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
+
+
+class CountingStores:
+    """Stores that count what they are asked."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.stores = watched_stores(stores, self._call)
+        self.calls: Counter[str] = Counter()
+        self.seqs_max = 0
+
+    async def _call(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        self.calls[name] += 1
+        if name == "transfers.at":
+            self.seqs_max = max(self.seqs_max, len(args[1]))
+        return await method(*args)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

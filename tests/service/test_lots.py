@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from farebox.core.accounts import Account
 from farebox.core.commands import Adjust, Charge, EndGrant, GiveCredit, Refund, TopUp
 from farebox.core.credit.grants import Grant
-from farebox.service.insight.forecast import DAY, RUNWAY_MAX, RunwayState, runway_of
+from farebox.service.insight.burn_model import DAY
+from farebox.service.insight.forecast import RUNWAY_MAX, RunwayState, runway_of
 from farebox.service.insight.lots import GivenCredit, Lot, given_credit_of
 from tests.service.conftest import ServiceParts
 from tests.service.test_forecast import Book, expected_runway
+from tests.support.burn import even_burn
 from tests.support.ledger import ANN, NOW
 
 UNIT: Final = 1_000_000
@@ -55,8 +57,9 @@ def test_credit_counts_in_the_order_of_spending_until_it_ends(
     paid: int, limit: int, grants: Sequence[Grant], days: int
 ) -> None:
     credit = _credit(paid, limit, *grants)
-    runway = runway_of([10], spendable=paid + limit + sum(grant.left for grant in grants), now=NOW, lots=credit.lots)
-    assert runway is not None
+    runway = runway_of(
+        even_burn(10), spendable=paid + limit + sum(grant.left for grant in grants), now=NOW, lots=credit.lots
+    )
     assert NOW + days * DAY == runway.until
 
 
@@ -96,16 +99,14 @@ _LOTS: Final = st.lists(
 
 @given(_LOTS)
 def test_lots_last_as_long_as_a_day_by_day_spending_of_them(lots: list[Lot]) -> None:
-    runway = runway_of([7], spendable=sum(lot.amount for lot in lots), now=NOW, lots=lots)
-    assert runway is not None
+    runway = runway_of(even_burn(7), spendable=sum(lot.amount for lot in lots), now=NOW, lots=lots)
     assert NOW + _slowly(lots, 7) * DAY == runway.until
 
 
 @given(_LOTS)
 def test_what_ends_unspent_and_what_is_burned_are_all_there_was(lots: list[Lot]) -> None:
     spendable = sum(lot.amount for lot in lots)
-    runway = runway_of([7], spendable=spendable, now=NOW, lots=lots)
-    assert runway is not None
+    runway = runway_of(even_burn(7), spendable=spendable, now=NOW, lots=lots)
     assert spendable == (runway.until - NOW) // DAY * 7 + sum(amount for _, amount in runway.losses)
     assert sorted(runway.losses) == list(runway.losses)
     assert all(NOW < at <= runway.until for at, _ in runway.losses if at != runway.until)
@@ -113,26 +114,24 @@ def test_what_ends_unspent_and_what_is_burned_are_all_there_was(lots: list[Lot])
 
 def test_each_pace_loses_what_it_leaves() -> None:
     lots = [Lot(50, NOW + 2 * DAY), Lot(50)]
-    runway = runway_of([30, 20, 10, 10], spendable=100, now=NOW, lots=lots)
-    assert runway is not None
+    runway = runway_of(even_burn(20, fast=30, slow=10), spendable=100, now=NOW, lots=lots)
     end = NOW + 2 * DAY
     assert ((), ((end, 10),), ((end, 30),)) == (runway.losses_low, runway.losses, runway.losses_high)
 
 
-@given(st.integers(0, 10**15), st.lists(st.integers(0, 10**12), min_size=1, max_size=14))
-def test_one_lot_without_an_end_is_money_as_it_was(amount: int, burns: list[int]) -> None:
-    assert runway_of(burns, spendable=amount, now=NOW) == runway_of(
-        burns, spendable=amount, now=NOW, lots=[Lot(amount)]
+@given(st.integers(0, 10**15), st.integers(1, 10**12))
+def test_one_lot_without_an_end_is_money_as_it_was(amount: int, burn: int) -> None:
+    model = even_burn(burn)
+    assert runway_of(model, spendable=amount, now=NOW) == runway_of(
+        model, spendable=amount, now=NOW, lots=[Lot(amount)]
     )
 
 
 def test_without_a_burn_credit_lasts_until_its_end_at_the_slowest_pace() -> None:
     end = NOW + 40 * DAY
-    runway = runway_of([0, 10, 20], spendable=100, now=NOW, lots=[Lot(100, end)])
-    assert runway is not None
+    runway = runway_of(even_burn(10, fast=20, slow=0), spendable=100, now=NOW, lots=[Lot(100, end)])
     assert end == runway.until_high
-    runway = runway_of([0, 10, 20], spendable=101, now=NOW, lots=[Lot(100, end), Lot(1)])
-    assert runway is not None
+    runway = runway_of(even_burn(10, fast=20, slow=0), spendable=101, now=NOW, lots=[Lot(100, end), Lot(1)])
     assert NOW + RUNWAY_MAX == runway.until_high
 
 
@@ -152,15 +151,16 @@ async def test_a_books_forecast_counts_given_credit_until_it_ends(ledger: Servic
     await _spend_for_days(book, 5)
     plain = await book.read()
     assert plain is not None
-    assert 5 == plain.whole_days(plain.until)
+    # It is charged once a day, now next.
+    assert 4 == plain.whole_days(plain.until)
     await book.do(_gift(book, 50, 2))
     forecast = await book.forecast()
     assert forecast.runway is not None
-    assert 7 == forecast.runway.whole_days(forecast.runway.until)
+    assert 6 == forecast.runway.whole_days(forecast.runway.until)
     await book.do(_gift(book, 1000, None, types="image"))
     forecast = await book.forecast()
     assert forecast.runway is not None
-    assert 7 == forecast.runway.whole_days(forecast.runway.until)
+    assert 6 == forecast.runway.whole_days(forecast.runway.until)
     assert (1000 * UNIT, RunwayState.KNOWN) == (forecast.given.restricted, forecast.state)
 
 

@@ -107,7 +107,7 @@ class Server:
         stores = self.connection.stores
         self.committer = Committer(stores.connector, clock, limits=CommitterLimits(queue_commands_max=QUEUE_MAX))
         settings = MailSettings("farebox@example.com", "https://pay.example", "support")
-        outbox = Outbox(stores, _NoRunways(stores.transfers, stores.grants, clock), settings)
+        outbox = Outbox(stores, _NoRunways(stores, clock), settings)
         self.dispatcher = Dispatcher(outbox, Relay(post, stores.mail_servers, clock, server="mail.example:25"), clock)
         self.expiry = Expiry(stores.holds, self.committer, clock, sweep_holds_max=QUEUE_MAX)
         self.grants = GrantSweep(stores.grants, self.committer, clock)

@@ -255,6 +255,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "usage.buckets": lambda stores: stores.usage.buckets(
         ANN, first_quarter=0, last_quarter=9, offset_quarters=0, bucket_quarters=4
     ),
+    "usage.spent_by_hour": lambda stores: stores.usage.spent_by_hour(ANN, first_hour=0, last_hour=9),
     "deliveries.alerts": lambda stores: stores.deliveries.alerts(ANN, 10),
     "deliveries.claim_mails": lambda stores: stores.deliveries.claim_mails(NOW, lease_until=NOW + 1, limit=10),
     "mail_servers.find": lambda stores: stores.mail_servers.find("mail.example:25"),

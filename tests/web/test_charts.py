@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
+from msgspec.structs import replace
 
 from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, RUNWAY_MAX, Runway
 from farebox.service.insight.history import History, Mark
@@ -23,6 +24,7 @@ from farebox.web.charts.scales import Scale, amount_ticks, pixels, short_amounts
 from farebox.web.charts.svg import CHARACTER_WIDTH, clean
 from farebox.web.charts.times import DAY, HOUR, midnight, time_ticks
 from farebox.web.charts.usage import UsageRow, usage_chart, usage_rows
+from tests.support.burn import even_burn
 from tests.support.effort import examples
 
 By = Literal["hour", "day"]
@@ -177,7 +179,10 @@ def runways(draw: st.DrawFn, now: int) -> Runway | None:
     low, usual, high = sorted(draw(st.tuples(*[st.integers(0, 40 * DAY) | st.integers(0, RUNWAY_MAX)] * 3)))
     lost = st.lists(st.tuples(st.integers(1, 40 * DAY), st.integers(1, 10**18)), max_size=3)
     losses = [tuple(sorted((now + at, amount) for at, amount in draw(lost) if at < end)) for end in (usual, low, high)]
-    return draw(st.none() | st.just(Runway(now, now + usual, now + low, now + high, UNIT, *losses)))
+    ends = (now + usual, now + low, now + high)
+    model = draw(st.none() | st.just(even_burn(UNIT, fast=2 * UNIT, slow=UNIT / 3)))
+    curves = None if model is None else replace(model, weights=(0.0, *(2.0,) * 83, *(0.0,) * 84)).curves(now)
+    return draw(st.none() | st.just(Runway(now, *ends, UNIT, losses[0], losses[1], losses[2], curves)))
 
 
 @examples(150)

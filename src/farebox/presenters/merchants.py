@@ -81,17 +81,25 @@ class NewMerchantData(MerchantData, frozen=True, rename="camel"):
 
 
 class RunwayData(Struct, frozen=True, rename="camel"):
-    """How long the money lasts, the credit limit included: `days` at the burn of a usual day, and a likely range.
+    """How long the money lasts, the credit limit included: `days` is likely, and it is in the range four times of five.
 
-    Days are whole ones of 24 hours, rounded down. Given credit counts until it ends; what pays for certain request
-    types alone does not count.
+    It is learnt from what was spent hour by hour: a week's days and hours, a level on which recent days weigh more, and
+    the errors that forecasts of this merchant had before. Days are whole ones of 24 hours, rounded down. Given credit
+    counts until it ends; what pays for certain request types alone does not count.
     """
 
     days: Annotated[int | None, Meta(description="Null: over a year.", examples=[12])]
     days_low: Annotated[int | None, Meta(description="Null: over a year.", examples=[9])]
     days_high: Annotated[int | None, Meta(description="Null: over a year.", examples=[15])]
     until: Annotated[Time | None, Meta(description="Null: over a year.")]
-    burn_per_day: Amount
+    burn_per_day: Annotated[
+        str,
+        Meta(
+            description="What a day of the next week burns, on average.",
+            examples=["12.50"],
+            extra_json_schema=AMOUNT_OUT,
+        ),
+    ]
 
 
 class AccountData(Struct, frozen=True, rename="camel"):
@@ -131,7 +139,7 @@ class AccountData(Struct, frozen=True, rename="camel"):
     runway_state: Annotated[
         str,
         Meta(
-            description="Why there is no runway, if there is none: never topped up, spending since less than an hour, "
+            description="Why there is no runway, if there is none: never topped up, spending since less than a day, "
             "or nothing spent in the last two weeks.",
             examples=["known"],
             extra_json_schema={"enum": [str(state) for state in RunwayState]},

@@ -182,7 +182,10 @@ class Membership(Struct, frozen=True):
 
 
 class RunwaySnapshot(Struct, frozen=True):
-    """A merchant's runway as of transfer `seq`; `runs_out_at` is None if nothing is being spent."""
+    """A merchant's runway as of transfer `seq`; `runs_out_at` is None if nothing is being spent.
+
+    `burn_per_day` is the even burn at which what could be spent lasts until then, so that a list goes on with it.
+    """
 
     merchant_id: int
     seq: int

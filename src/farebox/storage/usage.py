@@ -3,7 +3,7 @@
 Books are rolled up into months in the same stretches; revenue.py reads those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from farebox.core.accounts import Account
 from farebox.storage import rows
@@ -120,3 +120,8 @@ class UsageStore(SubjectStore):
         """Sum usage up by key, as `buckets` does; in order of bucket, key and type."""
         values = (merchant_id, first_quarter, last_quarter, offset_quarters, bucket_quarters)
         return [KeyUsage(*row) for row in await self._rows("usage_by_key", *values)]
+
+    async def spent_by_hour(self, merchant_id: int, *, first_hour: int, last_hour: int) -> Mapping[int, int]:
+        """Sum up what was spent less what was refunded, in micros, by hours since 1970; as exact as `buckets`."""
+        quarters = (first_hour * 4, last_hour * 4 + 3)
+        return {row[0]: row[1] for row in await self._rows("spent_by_hour", merchant_id, *quarters)}

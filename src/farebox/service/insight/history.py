@@ -16,7 +16,8 @@ from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.transfers import Transfer
 from farebox.service.clock import Clock
 from farebox.service.errors import translated
-from farebox.service.insight.forecast import DAY, Losses, Runway
+from farebox.service.insight.burn_model import DAY, BurnCurves
+from farebox.service.insight.forecast import Losses, Runway
 from farebox.service.statements.seek import last_transfers, transfers_at
 from farebox.storage.transfers import TransferStore
 
@@ -52,8 +53,8 @@ class Cone(Struct, frozen=True):
     """Where the forecast goes: from the posted balance now down to where it is used up, at three paces.
 
     That is at `floor`: zero, or as far below as the credit limit lets it go. `fast`, `usual` and `slow` are the times
-    at which it is reached, microseconds since 1970, in that order. Each goes down evenly, and by a step where given
-    credit ends unspent at its pace.
+    at which it is reached, microseconds since 1970, in that order. Each goes down as its burn does by day and by night,
+    evenly if there are no `curves`, and by a step where given credit ends unspent at its pace.
     """
 
     now: int
@@ -65,6 +66,7 @@ class Cone(Struct, frozen=True):
     fast_losses: Losses = ()
     usual_losses: Losses = ()
     slow_losses: Losses = ()
+    curves: BurnCurves | None = None
 
 
 class HistoryReader:
@@ -141,7 +143,8 @@ def cone_of(runway: Runway | None, *, posted: int, credit_limit: int, now: int) 
     if runway is None or posted <= -credit_limit or runway.until <= now:
         return None
     times = (max(runway.until_low, now), runway.until, runway.until_high)
-    return Cone(now, posted, -credit_limit, *times, runway.losses_low, runway.losses, runway.losses_high)
+    losses = (runway.losses_low, runway.losses, runway.losses_high)
+    return Cone(now, posted, -credit_limit, *times, *losses, runway.curves)
 
 
 def _line(

@@ -10,7 +10,7 @@ import asyncio
 from typing import Final
 
 from farebox.service.clock import Clock
-from farebox.service.insight.forecast import read_forecast
+from farebox.service.insight.forecast import even_burn, read_forecast, spendable_of
 from farebox.storage.records import RunwaySnapshot, RunwaySnapshotAge
 from farebox.storage.stores import Stores
 
@@ -76,9 +76,9 @@ class RunwaySnapshots:
         if account is None:
             return None
         now = self._clock.now()
-        runway = (await read_forecast(self._stores.transfers, self._stores.grants, account, now)).runway
+        runway = (await read_forecast(self._stores, account, now)).runway
         await asyncio.sleep(self._merchant_seconds)
-        until, burn = (None, None) if runway is None else (runway.until, runway.burn_per_day)
+        until, burn = (None, None) if runway is None else (runway.until, even_burn(runway, spendable_of(account)))
         return RunwaySnapshot(merchant_id, account.seq, account.available, account.last_at, until, burn, now)
 
 

@@ -8,7 +8,8 @@ from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from farebox.service.insight.forecast import DAY, RUNWAY_DAYS_MAX, Runway
+from farebox.service.insight.burn_model import DAY
+from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, Runway
 
 USED_UP: Final = "used up"
 _OVER_A_YEAR: Final = "over a year"

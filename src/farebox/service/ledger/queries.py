@@ -166,5 +166,5 @@ class Queries:
             if merchant is None or account is None:
                 raise unknown_merchant(merchant_id)
             now = self._clock.now()
-            forecast = await read_forecast(self._stores.transfers, self._stores.grants, account, now)
+            forecast = await read_forecast(self._stores, account, now)
             return AccountView(merchant, account, forecast)

@@ -14,7 +14,8 @@ from farebox.core.transfers import Transfer
 from farebox.service import parsing
 from farebox.service.clock import Clock
 from farebox.service.errors import Missing, translated
-from farebox.service.insight.forecast import DAY, Runway, runway_at, spendable_of, until_at
+from farebox.service.insight.burn_model import DAY
+from farebox.service.insight.forecast import Runway, runway_at, spendable_of, until_at
 from farebox.service.insight.runway_words import days_left
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import (

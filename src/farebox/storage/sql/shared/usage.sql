@@ -67,3 +67,17 @@ FROM (
         AND committed_at / 900000000 BETWEEN $2 AND $3
 ) used
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+
+-- spent_by_hour: sum up what was spent in each hour since 1970, less what was refunded: what is rolled up and what is not
+-- yet
+SELECT hour, CAST(sum(spent) AS BIGINT)
+FROM (
+    SELECT quarter / 4 AS hour, cost - refunded AS spent
+    FROM usage_quarter WHERE merchant_id = $1 AND quarter BETWEEN $2 AND $3
+    UNION ALL
+    SELECT committed_at / 3600000000, CASE WHEN kind = {Kind.REFUND} THEN -amount ELSE amount END
+    FROM transfer
+    WHERE merchant_id = $1 AND seq > coalesce((SELECT seq FROM usage_mark WHERE merchant_id = $1), 0)
+        AND kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE}) AND committed_at / 900000000 BETWEEN $2 AND $3
+) used
+GROUP BY 1 ORDER BY 1;
