@@ -14,7 +14,7 @@ import trustme
 
 from farebox.service.address_guard import AddressGuard
 from farebox.webhooks.connecting import Resolver
-from farebox.webhooks.sender import ANSWER_CHARS_MAX, SendResult, GuardedClient
+from farebox.webhooks.sender import ANSWER_CHARS_MAX, GuardedClient, SendResult
 from tests.service.test_address_guard import FORBIDDEN
 from tests.webhooks.receiver import (
     DIES,
@@ -161,7 +161,7 @@ async def test_ipv6_written_as_mapped_ipv4_is_refused() -> None:
 
 
 async def test_a_name_is_asked_for_once_for_each_connection() -> None:
-    """The addresses that were checked are connected to: a name server that changes its mind between the two changes nothing."""
+    """The addresses that were checked are connected to, even if a name server changes its mind in between."""
     names = Names({"hooks.example": ["127.0.0.1"]})
     async with receiving() as receiver, sending(names=names) as sender:
         assert (await post(sender, f"http://hooks.example:{receiver.port}/")).is_delivered
