@@ -11,10 +11,10 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
+from farebox.alerts.delivery_loop import CLAIM_MAX
 from farebox.alerts.dispatcher import (
     ATTEMPTS_MAX,
     BACKOFF_SECONDS_MAX,
-    CLAIM_MAX,
     LEASE_SECONDS,
     Dispatcher,
     backoff_seconds,

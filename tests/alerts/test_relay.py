@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from farebox.alerts.dispatcher import CLAIM_MAX
+from farebox.alerts.delivery_loop import CLAIM_MAX
 from farebox.alerts.relay import CONNECTIONS_MAX, FAILURES_MAX, PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure

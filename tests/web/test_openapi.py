@@ -114,7 +114,7 @@ async def test_document_is_open_to_all_as_json(client: AppClient) -> None:
 
 
 async def test_document_has_the_frame_of_openapi_3_1(document: dict[str, Any]) -> None:
-    frame = {"openapi", "info", "servers", "tags", "paths", "components", "security"}
+    frame = {"openapi", "info", "servers", "tags", "paths", "webhooks", "components", "security"}
     assert frame == document.keys()
     assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
     assert {"title", "version"} <= document["info"].keys()

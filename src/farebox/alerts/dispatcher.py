@@ -1,40 +1,30 @@
-"""The dispatcher: takes owed mails out of a delivery queue, sends them, and writes down what became of each.
+"""The dispatcher of mails: takes owed mails out of a delivery queue, sends them, and writes down what became of each.
 
-Every server process runs one for the alerts' outbox and one for account mails. A claimed mail is leased: no other
-process takes it until the lease ends, and if its claimer dies it is due again then. Which mails are owed was decided
-before, for alerts with the charge; here they are only delivered.
+Every server process runs one for the mails that alerts owe and one for account mails, as `delivery_loop` says.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from farebox.alerts.delivery_loop import (
+    GIVE_BACK_SECONDS_MAX,
+    MICROS_PER_SECOND,
+    POLL_SECONDS,
+    STOP_SECONDS_MAX,
+    DeliveryLoop,
+)
 from farebox.alerts.email_address import InvalidAddress, one_line
 from farebox.alerts.relay import Relay
 from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure, Withdrawn
 from farebox.service.clock import Clock
-from farebox.service.periodic import Periodic
-from farebox.storage.interface import NotFound, StorageError
+from farebox.storage.interface import StorageError
 from farebox.storage.records import AccountMail, Delivery, DeliveryState
-
-CLAIM_MAX: Final = 10
-"""How many mails are claimed at once at most, and never more than there are free connections: none waits while its
-lease runs."""
 
 LEASE_SECONDS: Final = 600
 """Longer than a relay's SEND_SECONDS_MAX by enough to write a result down while the database comes back."""
-
-POLL_SECONDS: Final = 1.0
-"""How often to look for mails that other processes owe, and for a database that is away."""
-
-STOP_SECONDS_MAX: Final = 2.0
-"""How long a stop waits for mails that are on their way; what is not through by then is due again at once."""
-
-GIVE_BACK_SECONDS_MAX: Final = 1.0
-"""How long a stop then waits until that is written down; else those mails are due again when their leases end."""
 
 BACKOFF_SECONDS_MIN: Final = 60
 BACKOFF_SECONDS_MAX: Final = 3_600
@@ -43,7 +33,6 @@ ATTEMPTS_MAX: Final = 78
 
 _BACKOFF_DOUBLINGS_MAX: Final = 6
 _ERROR_CHARS_MAX: Final = 500
-_MICROS_PER_SECOND: Final = 1_000_000
 
 _log = logging.getLogger("farebox.alerts")
 
@@ -90,7 +79,7 @@ def backoff_seconds(attempts: int) -> int:
     return min(BACKOFF_SECONDS_MIN << min(attempts - 1, _BACKOFF_DOUBLINGS_MAX), BACKOFF_SECONDS_MAX)
 
 
-class Dispatcher(Generic[_Mail]):
+class Dispatcher(DeliveryLoop[_Mail]):
     """Sends the mails of one queue through one relay."""
 
     def __init__(
@@ -113,141 +102,65 @@ class Dispatcher(Generic[_Mail]):
             stop_seconds_max: how long a stop waits for mails that are on their way.
             give_back_seconds_max: how long it waits until the others are given back.
         """
+        super().__init__(
+            clock,
+            lease_seconds=LEASE_SECONDS,
+            poll_seconds=poll_seconds,
+            stop_seconds_max=stop_seconds_max,
+            give_back_seconds_max=give_back_seconds_max,
+        )
         self._queue: DeliveryQueue[_Mail, Any] = queue
         self._relay: Relay[Any] = relay
-        self._clock = clock
-        self._poll_seconds = poll_seconds
-        self._stop_seconds_max = stop_seconds_max
-        self._give_back_seconds_max = give_back_seconds_max
-        self._sending: set[asyncio.Task[None]] = set()
-
-    def periodic(self, subject: str) -> Periodic:
-        """Make what sends mails as they fall due; `subject` names them in the log."""
-        return Periodic(subject, self.start_due, pause_seconds=self._poll_seconds, on_stop=self.stop)
-
-    async def run_once(self) -> int:
-        """Send what is due now, CLAIM_MAX mails at most; return how many were tried, 0 when nothing is due.
-
-        Raises:
-            StoreUnavailable: the outbox can't be read.
-        """
-        tasks = await self._start() if await self._is_due() else []
-        await asyncio.gather(*tasks)
-        return len(tasks)
-
-    async def start_due(self) -> float:
-        """Start mails that are due, as connections get free; return the seconds until it is worth looking again.
-
-        A mail that takes long holds up one connection, and nothing else.
-
-        Raises:
-            StorageError: the queue can't be read.
-        """
-        while await self._is_due():
-            if not await self._start():
-                # The server is given up, or another process has them.
-                return self._poll_seconds
-        due_at = await self._queue.next_at()
-        until_due = self._poll_seconds if due_at is None else (due_at - self._clock.now()) / _MICROS_PER_SECOND
-        return max(0.0, min(until_due, self._poll_seconds))
-
-    async def stop(self) -> None:
-        """Let mails on their way come through for a moment, then give the rest back."""
-        tasks = list(self._sending)
-        try:
-            if tasks:
-                await asyncio.wait(tasks, timeout=self._stop_seconds_max)
-        finally:
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=self._give_back_seconds_max)
 
     async def _is_due(self) -> bool:
-        """Tell whether a mail is due. Claiming writes, so an idle dispatcher doesn't: it would hold up charges."""
         due_at = await self._queue.next_at()
         return due_at is not None and due_at <= self._clock.now()
 
-    async def _start(self) -> list[asyncio.Task[None]]:
-        """Lease mails that are due, as many as there are free connections, and start them."""
-        count = await self._relay.acquire(CLAIM_MAX)
-        now = self._clock.now()
-        lease_until = now + LEASE_SECONDS * _MICROS_PER_SECOND
-        mails: Sequence[_Mail] = []
-        try:
-            if count:
-                mails = await self._queue.claim(now, lease_until=lease_until, limit=count)
-        finally:
-            self._relay.release(count - len(mails))
-        return [self._start_one(mail, lease_until) for mail in mails]
+    async def _seconds_until_due(self) -> float:
+        due_at = await self._queue.next_at()
+        until_due = self._poll_seconds if due_at is None else (due_at - self._clock.now()) / MICROS_PER_SECOND
+        return max(0.0, min(until_due, self._poll_seconds))
 
-    def _start_one(self, mail: _Mail, lease_until: int) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._deliver(mail, lease_until), name="mail")
-        self._sending.add(task)
-        task.add_done_callback(self._end_one)
-        return task
+    async def _acquire(self, limit: int) -> int:
+        return await self._relay.acquire(limit)
 
-    def _end_one(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
-        self._relay.release()
+    def _release(self, count: int = 1) -> None:
+        self._relay.release(count)
 
-    async def _deliver(self, mail: _Mail, lease_until: int) -> None:
-        """Send one mail and settle it; what goes wrong with it holds up no other."""
-        settled: _Mail | None = None
-        try:
-            settled = await self._attempt(mail)
-            await self._settle(settled, lease_until)
-        except asyncio.CancelledError:
-            # A mail that was not sent is given back, so that the next process need not wait for the lease to end.
-            reason = "the server was stopped while this mail was on its way"
-            given_back = replace(mail, next_attempt_at=self._clock.now(), last_error=reason)
-            await self._settle(settled or given_back, retry_until=0)
-            raise
-        except Exception:
-            _log.exception("%s to %s was tried, and that can't be written down", self._queue.name(mail), mail.email)
+    async def _claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[_Mail]:
+        return await self._queue.claim(now, lease_until=lease_until, limit=limit)
 
-    async def _attempt(self, mail: _Mail) -> _Mail:
+    async def _settle(self, item: _Mail) -> None:
+        await self._queue.settle(item)
+
+    def _name(self, item: _Mail) -> str:
+        return f"{self._queue.name(item)} to {item.email}"
+
+    def _given_back(self, item: _Mail) -> _Mail:
+        reason = "the server was stopped while this mail was on its way"
+        return replace(item, next_attempt_at=self._clock.now(), last_error=reason)
+
+    async def _attempt(self, item: _Mail) -> _Mail:
         """Write and send one mail; return what is to be written down."""
         try:
-            await self._relay.send(lambda: self._queue.compose(mail), mail.email)
+            await self._relay.send(lambda: self._queue.compose(item), item.email)
         except Withdrawn as reason:
-            _log.info("%s to %s is withdrawn: %s", self._queue.name(mail), mail.email, reason)
-            return replace(mail, state=DeliveryState.WITHDRAWN, last_error=str(reason))
+            _log.info("%s is withdrawn: %s", self._name(item), reason)
+            return replace(item, state=DeliveryState.WITHDRAWN, last_error=str(reason))
         except ServerFailure as error:
             paused_until = await self._relay.note_failure(_reason(error))
-            return self._failed(mail, str(error)) if paused_until is None else _put_off(mail, error, paused_until)
+            return self._failed(item, str(error)) if paused_until is None else _put_off(item, error, paused_until)
         except TransientFailure as error:
-            return self._failed(mail, str(error))
+            return self._failed(item, str(error))
         except (PermanentFailure, InvalidAddress) as error:
-            return self._failed(mail, str(error), is_permanent=True)
+            return self._failed(item, str(error), is_permanent=True)
         except StorageError as error:
-            return self._failed(mail, f"what the mail has to say can't be read: {error}")
+            return self._failed(item, f"what the mail has to say can't be read: {error}")
         except Exception as error:
-            _log.exception("%s to %s failed in a way nobody foresaw", self._queue.name(mail), mail.email)
-            return self._failed(mail, f"{type(error).__name__}: {error}")
-        _log.info("%s was sent to %s", self._queue.name(mail), mail.email)
-        return replace(mail, state=DeliveryState.SENT, sent_at=self._clock.now(), last_error=None)
-
-    async def _settle(self, mail: _Mail, retry_until: int) -> None:
-        """Write down what became of a mail; while the lease holds, wait for a database that is away.
-
-        A mail that was sent and can't be written down is sent again when its lease ends.
-        """
-        while True:
-            try:
-                await self._queue.settle(mail)
-            except NotFound:
-                _log.warning("%s to %s is no longer in the outbox", self._queue.name(mail), mail.email)
-                return
-            except StorageError as error:
-                if self._clock.now() >= retry_until:
-                    _log.warning(
-                        "what became of %s to %s can't be written down: %s", self._queue.name(mail), mail.email, error
-                    )
-                    return
-                await asyncio.sleep(self._poll_seconds)
-            else:
-                return
+            _log.exception("%s failed in a way nobody foresaw", self._name(item))
+            return self._failed(item, f"{type(error).__name__}: {error}")
+        _log.info("%s was sent to %s", self._queue.name(item), item.email)
+        return replace(item, state=DeliveryState.SENT, sent_at=self._clock.now(), last_error=None)
 
     def _failed(self, mail: _Mail, reason: str, *, is_permanent: bool = False) -> _Mail:
         """Write down a failure and when to try again; after ATTEMPTS_MAX the mail is given up."""
@@ -255,15 +168,13 @@ class Dispatcher(Generic[_Mail]):
         is_over = is_permanent or mail.attempts >= ATTEMPTS_MAX
         wait = backoff_seconds(mail.attempts)
         if is_over:
-            _log.error(
-                "%s to %s is given up after attempt %d: %s", self._queue.name(mail), mail.email, mail.attempts, text
-            )
+            _log.error("%s is given up after attempt %d: %s", self._name(mail), mail.attempts, text)
         else:
-            _log.warning("%s to %s waits %d seconds, not sent: %s", self._queue.name(mail), mail.email, wait, text)
+            _log.warning("%s waits %d seconds, not sent: %s", self._name(mail), wait, text)
         return replace(
             mail,
             state=DeliveryState.GIVEN_UP if is_over else DeliveryState.WAITING,
-            next_attempt_at=self._clock.now() + wait * _MICROS_PER_SECOND,
+            next_attempt_at=self._clock.now() + wait * MICROS_PER_SECOND,
             last_error=text,
         )
 

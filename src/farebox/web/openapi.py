@@ -20,6 +20,7 @@ from farebox.web.api.charge_batches import NDJSON
 from farebox.web.api_route import Route
 from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, RETRY_AFTER_SECONDS, STATUS
 from farebox.web.idempotency import HEADER
+from farebox.web.webhook_document import data_types, webhooks
 
 Json = dict[str, Any]
 
@@ -73,13 +74,15 @@ def document(routes: list[Route]) -> Json:
         for kind in (route.data, route.accepted, route.request, route.query)
         if kind is not None
     ]
+    types += data_types()
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     for kind in types:
         if names := getattr(kind, "NEEDS_ONE_OF", ()):
             components[kind.__name__]["anyOf"] = [{"required": [name]} for name in names]
     for component in list(components.values()):
         component.update({key: _named(part, components) for key, part in component.items() if key != "title"})
-    writer = _Writer(routes, dict(zip(types, schemas, strict=True)), components)
+    schema_of = dict(zip(types, schemas, strict=True))
+    writer = _Writer(routes, schema_of, components)
     paths: Json = {}
     for route in routes:
         paths.setdefault(_template(route), {})[route.method.lower()] = writer.operation(route)
@@ -95,6 +98,7 @@ def document(routes: list[Route]) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": words} for name, words in _TAGS.items()],
         "paths": paths,
+        "webhooks": webhooks(schema_of, {kind: writer.example(schema_of[kind]) for kind in data_types()}),
         "components": {
             "schemas": {**components, "Error": _error_schema()},
             "securitySchemes": {
@@ -151,7 +155,7 @@ class _Writer:
 
     def _request_content(self, route: Route, request: type) -> Json:
         schema = self._schema_of[request]
-        example = self._example(schema, is_request=True)
+        example = self.example(schema, is_request=True)
         content: Json = {_JSON: {"schema": schema, "example": example}}
         if NDJSON in route.media:
             content[NDJSON] = _lines("A charge a line, as in the other form's list.", example)
@@ -183,7 +187,7 @@ class _Writer:
             "isSuccess": True,
             "statusCode": int(status),
             "errorMessage": None,
-            "data": self._example(schema) if issubclass(data, msgspec.Struct) else "1250.75",
+            "data": self.example(schema) if issubclass(data, msgspec.Struct) else "1250.75",
         }
         name = _envelope_name(status, data)
         self._components.setdefault(name, _envelope(name, status, schema, example["data"]))
@@ -221,7 +225,7 @@ class _Writer:
                 }
         return links
 
-    def _example(self, schema: Json, *, is_request: bool = False) -> Any:
+    def example(self, schema: Json, *, is_request: bool = False) -> Any:
         """Make an example of what a schema allows from those of its fields.
 
         Of a request's fields it has those that have to be there and those that have a value if left out; or all.
@@ -238,13 +242,13 @@ class _Writer:
                     for name, field in fields.items()
                     if not is_request or name in required or field.get("default") is not None
                 }
-                return {name: self._example(field, is_request=is_request) for name, field in (asked or fields).items()}
+                return {name: self.example(field, is_request=is_request) for name, field in (asked or fields).items()}
             case {"anyOf": parts}:
-                plain = [self._example(part, is_request=is_request) for part in parts if part != {"type": "null"}]
+                plain = [self.example(part, is_request=is_request) for part in parts if part != {"type": "null"}]
                 # A thing within a thing is shown; of a plain field without an example, only that it may be null.
                 return plain[0] if is_request or any("$ref" in part for part in parts) else None
             case {"items": items}:
-                return [self._example(items, is_request=is_request)]
+                return [self.example(items, is_request=is_request)]
             case {"default": default}:
                 return default
             case {"enum": words}:
