@@ -13,6 +13,7 @@ from farebox.alerts.mail import MailSettings
 from farebox.alerts.operator_files import load_operator_files
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.relay import Relay
+from farebox.alerts.report_mail import ReportMails, ReportWriter
 from farebox.alerts.transport import FolderTransport, Transport
 from farebox.bootstrap import MAIL_FOLDER, Farebox
 from farebox.config import Settings
@@ -28,6 +29,7 @@ from farebox.service.operator.throughput import SAMPLE_SECONDS
 from farebox.service.people.key_last_used import WRITE_SECONDS
 from farebox.service.periodic import Periodic
 from farebox.service.repeats import FORGET_SECONDS
+from farebox.service.reports.sweep import REPORT_SECONDS, ReportSweep
 
 
 def make_transport(settings: Settings) -> Transport[EmailMessage]:
@@ -70,6 +72,7 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
             GrantNotices(farebox.stores.deliveries, farebox.clock, days=farebox.settings.credit_notice_days).owe_due,
             pause_seconds=NOTICE_SECONDS,
         ),
+        Periodic("reports to owe", ReportSweep(farebox.stores, farebox.clock).owe_due, pause_seconds=REPORT_SECONDS),
         *_deliveries(farebox),
         Periodic(
             "looks at the database",
@@ -128,7 +131,22 @@ def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
         connections_max=settings.smtp_connections,
     )
     outbox = Outbox(stores, RunwayReader(stores, clock), mail_settings)
-    account_mails = AccountMails(stores, farebox.services.sign_in, mail_settings, clock, farebox.services.approvals)
+    services = farebox.services
+    writer = ReportWriter(
+        services.merchant_reports,
+        services.staff_reports,
+        services.console,
+        services.statements,
+        public_url=mail_settings.public_url,
+    )
+    account_mails = AccountMails(
+        stores,
+        services.sign_in,
+        mail_settings,
+        clock,
+        services.approvals,
+        ReportMails(stores, writer, mail_settings),
+    )
     return (
         Dispatcher(outbox, relay, clock).periodic("alert mails"),
         Dispatcher(account_mails, relay, clock).periodic("account mails"),

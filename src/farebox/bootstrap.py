@@ -16,6 +16,7 @@ from farebox.service.catalogue.imports import PriceImports
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.gate.files import load_rules
 from farebox.service.gate.rules import Rules
+from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.key_usage import KeyUsageReader
 from farebox.service.insight.refusals import RefusalCounts, RefusalReader
 from farebox.service.insight.revenue import RevenueReader
@@ -44,6 +45,9 @@ from farebox.service.people.sign_in import SignIn
 from farebox.service.people.signing import Signer
 from farebox.service.people.users import Staff, Users
 from farebox.service.repeats import Repeats
+from farebox.service.reports.choices import ReportChoices
+from farebox.service.reports.merchant import MerchantReports
+from farebox.service.reports.staff import StaffReports
 from farebox.service.statements.reader import Statements
 from farebox.services import OperatorInfo, Services
 from farebox.storage.interface import Connector
@@ -112,6 +116,7 @@ class Farebox(Struct, frozen=True):
         operations = Operations(committer, clock, stores.prices, limits=limits, on_refusal=refusal_counts.note)
         merchants = Merchants(stores, clock, limits=limits)
         annotations = Annotations(stores, clock)
+        usage, refusals = UsageReader(stores.usage, clock), RefusalReader(stores.refusals, clock)
         services = Services(
             balances=Balances(connector, clock),
             queries=Queries(stores, clock),
@@ -133,9 +138,14 @@ class Farebox(Struct, frozen=True):
             audit_log=AuditLog(stores),
             key_budgets=KeyBudgets(stores, clock, merchants),
             key_usage=KeyUsageReader(stores.usage, clock),
-            usage=UsageReader(stores.usage, clock),
+            usage=usage,
             revenue=RevenueReader(stores.revenue, clock),
-            refusals=RefusalReader(stores.refusals, clock),
+            refusals=refusals,
+            report_choices=ReportChoices(stores, clock),
+            merchant_reports=MerchantReports(
+                stores, usage, refusals, RunwayReader(stores, clock), clock
+            ),
+            staff_reports=StaffReports(stores, clock),
             statements=Statements(stores),
             console=ConsoleQueries(stores, clock),
             verifications=Verifications(stores, clock, {**os.environ, **settings.environment}),

@@ -27,6 +27,9 @@ from farebox.service.operator.verifications import Verifications
 from farebox.service.people.sign_in import SignIn
 from farebox.service.people.users import Staff, Users
 from farebox.service.repeats import Repeats
+from farebox.service.reports.choices import ReportChoices
+from farebox.service.reports.merchant import MerchantReports
+from farebox.service.reports.staff import StaffReports
 from farebox.service.statements.reader import Statements
 
 
@@ -73,6 +76,9 @@ class Services(Struct, frozen=True):
     usage: UsageReader
     revenue: RevenueReader
     refusals: RefusalReader
+    report_choices: ReportChoices
+    merchant_reports: MerchantReports
+    staff_reports: StaffReports
     statements: Statements
     console: ConsoleQueries
     verifications: Verifications

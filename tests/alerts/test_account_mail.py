@@ -28,11 +28,12 @@ from farebox.storage.records import AccountMail, DeliveryState, Login, Merchant,
 from tests.alerts.mailserver import MailServer, until
 from tests.alerts.test_messages import MAIL_SETTINGS, flowing_text_of, text_of
 from tests.support.ledger import NOW, SECOND, UNIT, Ledger
+from tests.support.report_writer import report_mails
 
 ANN: Final = "ann@northwind.example"
 URL: Final = MAIL_SETTINGS.public_url
-PURPOSES: Final = [purpose for purpose in Purpose if purpose is not Purpose.APPROVAL]
-"""Those that one person is the subject of; test_approval_mail.py has the others."""
+PURPOSES: Final = [purpose for purpose in Purpose if purpose not in (Purpose.APPROVAL, Purpose.REPORT)]
+"""Those that one person is the subject of; test_second_person.py and test_report_mail.py have the others."""
 
 ACCOUNT_MAIL: Final = AccountMail(
     account_mail_id=1 << 50,
@@ -63,12 +64,18 @@ class Post:
         self.committer = Committer(ledger.stores.connector, ledger.clock)
         self.approvals = Approvals(ledger.stores, self.committer, limits=ApprovalLimits(UNIT))
         self.dispatcher = Dispatcher(
-            AccountMails(ledger.stores, self.sign_in, MAIL_SETTINGS, ledger.clock, self.approvals),
+            self.queue(),
             Relay(SmtpTransport(url), ledger.stores.mail_servers, ledger.clock, server=url),
             ledger.clock,
             poll_seconds=0.01,
             stop_seconds_max=0,
         )
+
+    def queue(self) -> AccountMails:
+        """Put together the queue of account mails."""
+        stores, clock = self.ledger.stores, self.ledger.clock
+        reports = report_mails(stores, clock, MAIL_SETTINGS)
+        return AccountMails(stores, self.sign_in, MAIL_SETTINGS, clock, self.approvals, reports)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -220,7 +227,7 @@ def test_an_account_mail_goes_to_one_address_or_nowhere(email: str) -> None:
 
 
 async def test_an_account_mail_of_nobody_is_not_sent(post: Post, server: MailServer) -> None:
-    queue = AccountMails(post.ledger.stores, post.sign_in, MAIL_SETTINGS, post.ledger.clock, post.approvals)
+    queue = post.queue()
     with pytest.raises(Withdrawn, match="the login was closed"):
         await queue.compose(ACCOUNT_MAIL)
     assert "let_" == queue.name(ACCOUNT_MAIL)[:4]

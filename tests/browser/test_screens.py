@@ -77,6 +77,7 @@ async def path_of(site: Site, path: str) -> str:
         "transfer": latest.transfers[0].id,
         "key": ids.public_id(ids.KEY, key.key_id),
         "approval": site.approval,
+        "kind": "weekly",
         "grant": grants[0].id,
         "hold": holds[0].hold.id if holds else await site.hold(1),
     }

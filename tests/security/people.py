@@ -90,6 +90,7 @@ async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
         "{approval:str}": "appr_0000000000001",
         "{hold:str}": held.hold.id,
+        "{kind:str}": "weekly",
         "{grant:str}": given.grant.id,
         "{link:str}": "0000000000000.AAAA",
     }

@@ -105,4 +105,5 @@ async def test_nothing_was_done_by_all_these_forms(site: Site) -> None:
 def assert_safe(reply: Reply) -> None:
     """Every answer, whatever it is, may not be framed, sniffed or kept."""
     found = {name.lower(): value for name, value in reply.headers}
-    assert {name.lower(): value for name, value in render.HEADERS.items()}.items() <= found.items(), reply
+    headers = render.MAIL_HEADERS if found["content-security-policy"] == render.MAIL_POLICY else render.HEADERS
+    assert {name.lower(): value for name, value in headers.items()}.items() <= found.items(), reply

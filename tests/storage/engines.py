@@ -17,7 +17,18 @@ from farebox.storage.stores import Stores
 from tests.support.memory import MemoryConnector
 
 TABLES: Final = (
-    *("session", "letter", "login", "outlook", "verification", "mail_server", "repeat", "lone_move"),
+    *(
+        "session",
+        "report_choice",
+        "report",
+        "letter",
+        "login",
+        "outlook",
+        "verification",
+        "mail_server",
+        "repeat",
+        "lone_move",
+    ),
     *("refusal", "merchant_note"),
     *(
         "delivery_attempt",

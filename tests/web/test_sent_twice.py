@@ -125,6 +125,7 @@ CASES: Final[dict[str, Case]] = {
     f"{KEYS}/{{service_key}}/name": Case(f"{KEYS}/{{service_key}}", {"name": "geo once more"}),
     f"{KEYS}/{{service_key}}/revoke": Case(f"{KEYS}/{{service_key}}/revoke"),
     f"{ACCOUNT}/alerts": Case(f"{ACCOUNT}/alerts", {"amount": "5"}, who="ann"),
+    f"{ACCOUNT}/alerts/reports": Case(f"{ACCOUNT}/alerts/reports", {"zone": "Europe/Berlin"}, who="ann"),
     f"{ACCOUNT}/alerts/test": Case(f"{ACCOUNT}/alerts", who="ann"),
 }
 for root, who in ((ACCOUNT, "ann"), (MERCHANT, "sam")):

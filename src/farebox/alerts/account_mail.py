@@ -9,6 +9,7 @@ from msgspec import Struct
 from farebox.alerts.approval_mail import approval_mail_subject, approval_message
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import SENDER_NAME, Headers, MailSettings, compose_mail
+from farebox.alerts.report_mail import ReportMails
 from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
@@ -30,7 +31,13 @@ class AccountMails:
     """The account mails of one database, as a delivery queue."""
 
     def __init__(
-        self, stores: Stores, sign_in: SignIn, settings: MailSettings, clock: Clock, approvals: Approvals
+        self,
+        stores: Stores,
+        sign_in: SignIn,
+        settings: MailSettings,
+        clock: Clock,
+        approvals: Approvals,
+        reports: ReportMails,
     ) -> None:
         """Prepare.
 
@@ -40,7 +47,9 @@ class AccountMails:
             settings: what the mails say of the operator.
             clock: tells when a link is too old.
             approvals: tells what waits for one of the staff.
+            reports: writes those that are reports.
         """
+        self._reports = reports
         self._approvals = approvals
         self._stores = stores
         self._sign_in = sign_in
@@ -69,9 +78,11 @@ class AccountMails:
         if login.realm == Realm.MERCHANT and not await self._is_registered(login, mail.merchant_id):
             raise Withdrawn("the user was removed from the account")
         if mail.expires_at <= self._clock.now() or (mail.used_at is not None and has_link(mail, login)):
-            raise Withdrawn("its link was used or is too old")
+            raise Withdrawn("its link was used or is too old" if has_link(mail, login) else "it is too old")
         if mail.purpose == Purpose.APPROVAL:
             return await self._approval_message(mail, login)
+        if mail.purpose == Purpose.REPORT:
+            return await self._reports.compose(mail, message_id(mail, self._settings))
         merchant = None if mail.merchant_id is None else await self._stores.merchants.find(mail.merchant_id)
         link_text = self._sign_in.link_text(mail)
         return account_mail_message(AccountMailSubject(mail, login, merchant, link_text), self._settings)

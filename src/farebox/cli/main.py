@@ -89,8 +89,8 @@ COMMANDS: Final = (
     ),
     StandIn(
         "report",
-        "farebox.cli.report:report_group",
-        "Reports over all merchants: what was paid in, used, and is still owed to them.",
+        "farebox.cli.report_mails:report_group",
+        "Reports: the revenue of all merchants in a month, and the weekly and monthly ones that people get by mail.",
     ),
     StandIn("reverse", "farebox.cli.money:reverse", "Take a top-up back, or a part of it: a payment that bounced."),
     StandIn("serve", "farebox.cli.serve:serve", "Serve the API, send mails and expire holds, until told to stop."),

@@ -3,9 +3,10 @@
 import click
 
 from farebox.cli.context import CommandContext, as_fields, command, merchant_id, print_file, start_words, table
-from farebox.presenters.refusals import reason_words, refusal_data, refusals_csv, type_words
+from farebox.presenters.refusals import refusal_data, refusals_csv, type_words
 from farebox.service import inputs
 from farebox.service.insight.quarters import By
+from farebox.service.insight.refusal_words import reason_words
 
 
 @command("refusals")

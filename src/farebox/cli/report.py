@@ -1,4 +1,4 @@
-"""Commands for reports over all merchants."""
+"""The command for the revenue of all merchants, and the group of all commands for reports."""
 
 import click
 
@@ -10,7 +10,7 @@ from farebox.service.insight.revenue import CurrencyRevenue, MonthRevenue, net
 
 @click.group("report")
 def report_group() -> None:
-    """Reports over all merchants: what was paid in, used, and is still owed to them."""
+    """Reports: the revenue of all merchants in a month, and the weekly and monthly ones that people get by mail."""
 
 
 @command("revenue", group=report_group)

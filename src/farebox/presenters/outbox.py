@@ -22,7 +22,9 @@ from farebox.service import inputs
 from farebox.service.operator.console import AccountMail, Delivery, DeliveryState, MailServerPause, Purpose
 
 StateWord = Literal["waiting", "sent", "given up", "withdrawn"]
-KindWord = Literal["low_balance", "used_up", "credit_ends", "invitation", "password_reset", "test", "approvals"]
+KindWord = Literal[
+    "low_balance", "used_up", "credit_ends", "invitation", "password_reset", "test", "approvals", "report"
+]
 
 STATE_WORDS: Final[dict[int, StateWord]] = {
     DeliveryState.WAITING: "waiting",
@@ -40,6 +42,7 @@ _PURPOSE_WORDS: Final[dict[int, KindWord]] = {
     Purpose.RESET: "password_reset",
     Purpose.TEST: "test",
     Purpose.APPROVAL: "approvals",
+    Purpose.REPORT: "report",
 }
 
 

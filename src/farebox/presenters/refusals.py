@@ -9,21 +9,10 @@ from farebox.core.outcomes import Code
 from farebox.presenters.fields import Time
 from farebox.service import inputs
 from farebox.service.csv_files import csv_of
+from farebox.service.insight.refusal_words import reason_words
 from farebox.service.insight.refusals import LINES_MAX, RefusalLine
 
 _OTHERS: Final = "further types"
-_REASON_WORDS: Final[dict[str, str]] = {
-    Code.INSUFFICIENT_BALANCE: "lack of money",
-    Code.MONEY_OWED: "money was owed for a top-up that was taken back",
-    Code.MERCHANT_CLOSED: "the account was closed",
-    Code.MERCHANT_FROZEN: "the account was frozen",
-    Code.UNKNOWN_TYPE: "no such request type",
-    Code.TYPE_RETIRED: "the request type is retired",
-    Code.IDEMPOTENCY_CONFLICT: "the idempotency key was used for another request",
-    Code.CLOCK_BEHIND: "a server's clock was behind",
-}
-"""The reasons that people meet; others are told by their names."""
-
 _FOR_MONEY: Final = frozenset({Code.INSUFFICIENT_BALANCE, Code.MONEY_OWED})
 
 
@@ -60,11 +49,6 @@ def refusal_data(line: RefusalLine) -> RefusalLineData:
 def refusals_csv(lines: Sequence[RefusalLine]) -> bytes:
     """Write refusals as CSV; the type of further types is an empty cell."""
     return csv_of(RefusalLineData, map(refusal_data, lines))
-
-
-def reason_words(reason: str) -> str:
-    """Say why requests were refused."""
-    return _REASON_WORDS.get(reason) or reason.replace("_", " ")
 
 
 def type_words(request_type: str | None) -> str:

@@ -1,6 +1,6 @@
 """Dates as mails and pages write them out: in English, whatever the machine's locale."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 _MONTHS: Final = (
@@ -12,3 +12,22 @@ _MONTHS: Final = (
 def date_and_time(time: datetime) -> str:
     """Write a date and a time of day: 1 December 2026, 00:00."""
     return f"{time.day} {_MONTHS[time.month - 1]} {time:%Y, %H:%M}"
+
+
+def day_words(day: date) -> str:
+    """Write a day: 1 December 2026."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def month_words(day: date) -> str:
+    """Write the month of a day: December 2026."""
+    return f"{_MONTHS[day.month - 1]} {day.year}"
+
+
+def days_words(first: date, last: date) -> str:
+    """Write days in a row: 23 to 29 November 2026, 30 November to 6 December 2026."""
+    if first.year != last.year:
+        return f"{day_words(first)} to {day_words(last)}"
+    if first.month != last.month:
+        return f"{first.day} {_MONTHS[first.month - 1]} to {day_words(last)}"
+    return f"{first.day} to {day_words(last)}"

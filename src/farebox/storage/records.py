@@ -130,6 +130,8 @@ class Purpose(IntEnum):
     TEST = 3
     APPROVAL = 4
     """It tells that something waits for a second person, and has no link to a password."""
+    REPORT = 5
+    """It tells what a week or a month came to, and has no link to a password either."""
 
 
 class AccountMail(Struct, frozen=True):

@@ -19,6 +19,7 @@ from farebox.storage.messages.queue import DestinationQueueStore
 from farebox.storage.prices import PriceStore
 from farebox.storage.refusals import RefusalStore
 from farebox.storage.repeats import RepeatStore
+from farebox.storage.reports import ReportStore
 from farebox.storage.revenue import RevenueStore
 from farebox.storage.runway_snapshots import RunwaySnapshotStore
 from farebox.storage.sessions import SessionStore
@@ -54,6 +55,7 @@ class Stores(Struct, frozen=True):
     usage: UsageStore
     revenue: RevenueStore
     refusals: RefusalStore
+    reports: ReportStore
     runway_snapshots: RunwaySnapshotStore
     verifications: VerificationStore
     repeats: RepeatStore
@@ -84,6 +86,7 @@ class Stores(Struct, frozen=True):
             usage=UsageStore(connector),
             revenue=RevenueStore(connector),
             refusals=RefusalStore(connector),
+            reports=ReportStore(connector),
             runway_snapshots=RunwaySnapshotStore(connector),
             verifications=VerificationStore(connector),
             repeats=RepeatStore(connector),

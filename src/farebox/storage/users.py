@@ -133,6 +133,7 @@ class UserStore(SubjectStore):
                 await self._ensure_other_owner(fetch, merchant_id, email)
             if not await fetch(self._sql["remove_user"], merchant_id, mailbox_of(email)):
                 raise NotFound(f"no user {email}")
+            await fetch(self._sql["remove_report_choices"], merchant_id, mailbox_of(email))
 
         await self._connector.run_in_transaction(write, audit_entry)
 

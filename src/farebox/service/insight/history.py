@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.transfers import Transfer
@@ -98,6 +99,24 @@ class HistoryReader:
         now = max(self._clock.now(), account.last_at)
         with translated():
             return await self._read(account, start=now - days * DAY, now=now)
+
+    async def between(self, account: Account, *, start: int, end: int) -> History:
+        """Read the posted balance between two times, as far back as the book goes; as `read` does, and one search more.
+
+        Args:
+            account: the merchant's account; transfers later than its own last one are not seen.
+            start: microseconds since 1970.
+            end: the first time that does not count any more.
+
+        Raises:
+            Unavailable: the database can't be read.
+        """
+        with translated():
+            (last,) = await last_transfers(self._transfers, account, [end - 1])
+            then = (0, 0, 0) if last is None else (last.seq, last.wallet_after, last.held_after)
+            seq, wallet, held = then
+            ended = replace(account, seq=seq, wallet=wallet, held=held)
+            return await self._read(ended, start=start - 1, now=end)
 
     async def _read(self, account: Account, *, start: int, now: int) -> History:
         (before,) = await last_transfers(self._transfers, account, [start])

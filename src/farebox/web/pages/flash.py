@@ -15,6 +15,7 @@ FLASHES: Final = {
     "two_factor_on": "From now on you are asked for a one-time code when you sign in.",
     "two_factor_off": "You are not asked for one-time codes any more.",
     "thresholds_saved": "The thresholds are saved.",
+    "reports_saved": "It is saved which reports you get.",
     "test_sent": "A test mail is on its way to you.",
     "key_revoked": "The key is revoked: it opens nothing any more.",
     "key_was_revoked": "The key had been revoked before; nothing is changed.",

@@ -39,6 +39,12 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+MAIL_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+"""Of a mail that is shown as it is: its styles and images are within it, and nothing is loaded or run."""
+
 HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -51,6 +57,8 @@ HEADERS: Final = {
     # What one reader saw must not be there for the next one at the same browser.
     "Cache-Control": "no-store",
 }
+
+MAIL_HEADERS: Final = {**HEADERS, "Content-Security-Policy": MAIL_POLICY}
 
 _SHOWN_KINDS: Final = (
     *(Kind.CHARGE, Kind.HOLD, Kind.CAPTURE, Kind.REFUND, Kind.TOP_UP_REVERSAL, Kind.GRANT, Kind.GRANT_EXPIRY),
@@ -99,6 +107,11 @@ def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> Resp
         media_type="text/html",
         headers=dict(HEADERS),
     )
+
+
+def mail(text: str) -> Response:
+    """Answer with a mail's HTML, as it is."""
+    return Response(text, media_type="text/html", headers=dict(MAIL_HEADERS))
 
 
 def redirect(url: str) -> Response:

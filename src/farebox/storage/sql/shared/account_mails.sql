@@ -10,7 +10,7 @@ SELECT {account_mail} FROM letter WHERE letter_id = $1;
 SELECT {account_mail} FROM letter ORDER BY letter_id DESC LIMIT $1;
 
 -- account_mails_since: count the account mails to a login since a time
-SELECT count(*) FROM letter WHERE login_id = $1 AND created_at > $2 AND purpose <> {Purpose.APPROVAL};
+SELECT count(*) FROM letter WHERE login_id = $1 AND created_at > $2 AND purpose NOT IN ({Purpose.APPROVAL}, {Purpose.REPORT});
 
 -- use_link: use an account mail's link up, if it is still good
 UPDATE letter SET used_at = $2 WHERE letter_id = $1 AND used_at IS NULL AND expires_at > $2 RETURNING login_id;

@@ -7,6 +7,7 @@ from farebox.web.pages.account.holds import AccountHoldPages
 from farebox.web.pages.account.keys import AccountKeyPages
 from farebox.web.pages.account.prices import AccountPricePages
 from farebox.web.pages.account.refusals import AccountRefusalPages
+from farebox.web.pages.account.reports import AccountReportPages
 from farebox.web.pages.account.statement import StatementPages
 from farebox.web.pages.account.users import AccountUserPages
 from farebox.web.pages.routes import PageRoute
@@ -21,6 +22,7 @@ def account_routes() -> list[PageRoute]:
         AccountGrantPages(),
         AccountPricePages(),
         AlertPages(),
+        AccountReportPages(),
         AccountKeyPages(),
         AccountUserPages(),
         DeveloperPages(),

@@ -22,6 +22,7 @@ _PURPOSES: Final = {
     Purpose.RESET: "link to choose a password",
     Purpose.TEST: "test",
     Purpose.APPROVAL: "what waits for approval",
+    Purpose.REPORT: "report",
 }
 
 

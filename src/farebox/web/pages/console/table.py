@@ -15,6 +15,7 @@ from farebox.web.pages.console.outbox import OutboxPages
 from farebox.web.pages.console.price_imports import PriceImportPages
 from farebox.web.pages.console.prices import ConsolePricePages
 from farebox.web.pages.console.refusals import ConsoleRefusalPages
+from farebox.web.pages.console.reports import ConsoleReportPages
 from farebox.web.pages.console.revenue import RevenuePages
 from farebox.web.pages.console.shortfalls import ConsoleShortfallPages
 from farebox.web.pages.console.staff import StaffPages
@@ -45,6 +46,7 @@ def console_routes() -> list[PageRoute]:
         ConsolePricePages(is_merchants=False),
         PriceImportPages(is_merchants=False),
         RevenuePages(),
+        ConsoleReportPages(),
         OutboxPages(),
         AuditLogPages(),
         StaffPages(),

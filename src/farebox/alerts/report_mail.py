@@ -1,0 +1,224 @@
+"""Report mails: what a week or month came to, for one reader, with the balance's line and the statement.
+
+A mail is written when it is sent: the figures of a period that is over are the same then as ever, and its balance and
+runway are of that moment. It is withdrawn if its reader is no longer one, or does not want it any more.
+"""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from datetime import date
+from email.message import EmailMessage
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from farebox.alerts.balance_image import SHOWN_HEIGHT, SHOWN_WIDTH, draw_balance
+from farebox.alerts.email_address import mailbox
+from farebox.alerts.mail import Headers, MailSettings, compose_mail
+from farebox.alerts.report_words import merchant_words, unit_words
+from farebox.alerts.staff_report_words import staff_words
+from farebox.alerts.transport import Withdrawn
+from farebox.core import ids
+from farebox.service import inputs
+from farebox.service.errors import UnknownMerchant
+from farebox.service.operator.console import ConsoleQueries
+from farebox.service.reports.merchant import MerchantReport, MerchantReports
+from farebox.service.reports.periods import Period, period_from, reader_zone
+from farebox.service.reports.staff import StaffReports
+from farebox.service.statements.reader import Selection, Statements
+from farebox.storage.records import AccountMail
+from farebox.storage.report_records import ALL_MERCHANTS, ReportKind
+from farebox.storage.stores import Stores
+
+STATEMENT_TRANSFERS_MAX: Final = 5_000
+"""A statement of more transfers is not attached: it would be some megabytes; the mail says where it is."""
+
+SOON_MAX: Final = 10
+"""How many merchants that run out a report names."""
+
+_IMAGE: Final = "balance"
+_NOBODY: Final = "nobody@localhost"
+
+
+class ReportOrder(Struct, frozen=True):
+    """A report that is to be written: whose, of which period, and whether with its statement."""
+
+    merchant_id: int
+    period: Period
+    zone: ZoneInfo
+    has_statement: bool = False
+
+
+class WrittenReport(Struct, frozen=True):
+    """A report as it is written: what its templates take, and what goes beside them; nothing of its reader."""
+
+    template: str
+    title: str
+    words: Mapping[str, Any]
+    image: bytes | None = None
+    statement: bytes | None = None
+    statement_name: str = ""
+
+
+class ReportWriter:
+    """Writes reports, of one merchant or of all."""
+
+    def __init__(
+        self,
+        merchants: MerchantReports,
+        staff: StaffReports,
+        console: ConsoleQueries,
+        statements: Statements,
+        *,
+        public_url: str,
+    ) -> None:
+        """Write from these; people reach the dashboard at `public_url`, which has no slash at its end."""
+        self._merchants = merchants
+        self._staff = staff
+        self._console = console
+        self._statements = statements
+        self._public_url = public_url
+
+    async def write(self, order: ReportOrder) -> WrittenReport:
+        """Write a report.
+
+        Raises:
+            UnknownMerchant: there is no such merchant.
+            Unavailable: the database can't be read.
+        """
+        if order.merchant_id == ALL_MERCHANTS:
+            return await self._write_staff(order)
+        report = await self._merchants.read(order.merchant_id, order.period, order.zone)
+        statement = None
+        if order.has_statement and 0 < report.transfer_count <= STATEMENT_TRANSFERS_MAX:
+            statement = await self._statement(order)
+        public_id = ids.public_id(ids.MERCHANT, order.merchant_id)
+        url = f"{self._public_url}/accounts/{public_id}"
+        period = order.period
+        words = merchant_words(report)
+        return WrittenReport(
+            "report",
+            words.title,
+            {
+                "words": words,
+                "unit": unit_words(period),
+                "statement": _statement_words(report, is_wanted=order.has_statement),
+                "statement_url": f"{url}/statement?from={period.first}&to={period.last}",
+                "image": {"width": SHOWN_WIDTH, "height": SHOWN_HEIGHT},
+                "url": url,
+                "choices_url": f"{url}/alerts",
+            },
+            # It takes some milliseconds of computing, in which a server has others to answer.
+            image=await asyncio.to_thread(draw_balance, report.history),
+            statement=statement,
+            statement_name=f"{public_id}-{period.first}-{period.last}.csv",
+        )
+
+    async def _write_staff(self, order: ReportOrder) -> WrittenReport:
+        report = await self._staff.read(order.period, order.zone)
+        soon = await self._console.soon(SOON_MAX, order.zone)
+        names = await self._console.names(line.merchant_id for line in report.failed if line.merchant_id)
+        words = staff_words(report, soon, names, now=self._console.now())
+        url = self._public_url
+        return WrittenReport(
+            "staff_report",
+            words.title,
+            {
+                "words": words,
+                "unit": unit_words(order.period),
+                "root": url,
+                "url": f"{url}/support",
+                "choices_url": f"{url}/support/profile",
+            },
+        )
+
+    async def _statement(self, order: ReportOrder) -> bytes:
+        start, end = order.period.starts_at(order.zone), order.period.ends_at(order.zone)
+        pieces = await self._statements.export_csv(
+            order.merchant_id, Selection(start=inputs.format_time(start), end=inputs.format_time(end))
+        )
+        return b"".join([piece async for piece in pieces])
+
+
+def report_message(
+    written: WrittenReport, settings: MailSettings, *, to: str, at: int, message_id: str
+) -> EmailMessage:
+    """Put the mail to one reader together.
+
+    Raises:
+        InvalidAddress: the address is not one; no mail can ever go there.
+    """
+    image_id = f"{_IMAGE}.{message_id.strip('<>')}"
+    headers = Headers(written.title, at=at, message_id=message_id)
+    words = {**written.words, "image_url": f"cid:{image_id}"}
+    message = compose_mail(settings, mailbox(to), headers, template=written.template, words=words)
+    html = message.get_body(("html",))
+    if written.image is not None and html is not None:
+        html.add_related(
+            written.image, "image", "png", cid=f"<{image_id}>", disposition="inline", filename=f"{_IMAGE}.png"
+        )
+    if written.statement is not None:
+        message.add_attachment(written.statement, maintype="text", subtype="csv", filename=written.statement_name)
+    return message
+
+
+def report_page(written: WrittenReport, settings: MailSettings) -> str:
+    """Write what the mail looks like as a page that needs nothing beside itself: its image is within it."""
+    message = report_message(replace(written, statement=None), settings, to=_NOBODY, at=0, message_id="<preview>")
+    html = message.get_body(("html",))
+    image = base64.b64encode(written.image or b"").decode()
+    text = "" if html is None else str(html.get_content())
+    return text.replace(f"cid:{_IMAGE}.preview", f"data:image/png;base64,{image}")
+
+
+def report_text(written: WrittenReport, settings: MailSettings) -> str:
+    """Write the mail's plain text."""
+    message = report_message(replace(written, statement=None), settings, to=_NOBODY, at=0, message_id="<preview>")
+    text = message.get_body(("plain",))
+    return "" if text is None else str(text.get_content())
+
+
+class ReportMails:
+    """The account mails that are reports."""
+
+    def __init__(self, stores: Stores, writer: ReportWriter, settings: MailSettings) -> None:
+        """Read what each tells of, and let it be written."""
+        self._stores = stores
+        self._writer = writer
+        self._settings = settings
+
+    async def compose(self, mail: AccountMail, message_id: str) -> EmailMessage:
+        """Write the report that a mail is, whose reader may still sign in.
+
+        Raises:
+            InvalidAddress: no mail can ever go there.
+            Withdrawn: its reader does not want it any more, or the merchant is gone.
+        """
+        report = await self._stores.reports.find(mail.account_mail_id)
+        if report is None:
+            raise Withdrawn("it is not known what it tells of")
+        choices = await self._stores.reports.choices(report.login_id, report.merchant_id)
+        if report.kind not in [choice.kind for choice in choices]:
+            raise Withdrawn("its reader does not want it any more")
+        period = period_from(ReportKind(report.kind), date.fromisoformat(report.starts_on))
+        order = ReportOrder(report.merchant_id, period, reader_zone(report.zone), bool(report.has_statement))
+        try:
+            written = await self._writer.write(order)
+        except UnknownMerchant as error:
+            raise Withdrawn("the merchant is gone") from error
+        return report_message(written, self._settings, to=mail.email, at=mail.created_at, message_id=message_id)
+
+
+def _statement_words(report: MerchantReport, *, is_wanted: bool) -> str:
+    """Tell where the statement is, if it is wanted: attached, at the dashboard, or nowhere as nothing happened."""
+    if not is_wanted:
+        return ""
+    if not report.transfer_count:
+        return "Nothing happened on the account, so no statement is attached."
+    count = "1 transfer" if report.transfer_count == 1 else f"{report.transfer_count:,} transfers"
+    if report.transfer_count <= STATEMENT_TRANSFERS_MAX:
+        return f"The statement is attached as CSV: {count}."
+    return f"The statement has {count}, too many for a mail. It is here:"

@@ -1,0 +1,36 @@
+"""What writes reports over any stores, as a server puts it together."""
+
+from farebox.alerts.mail import MailSettings
+from farebox.alerts.report_mail import ReportMails, ReportWriter
+from farebox.service.clock import Clock
+from farebox.service.insight.forecast import RunwayReader
+from farebox.service.insight.refusals import RefusalReader
+from farebox.service.insight.usage import UsageReader
+from farebox.service.operator.console import ConsoleQueries
+from farebox.service.reports.merchant import MerchantReports
+from farebox.service.reports.staff import StaffReports
+from farebox.service.statements.reader import Statements
+from farebox.storage.stores import Stores
+
+
+def merchant_reports(stores: Stores, clock: Clock) -> MerchantReports:
+    """Put together what reads merchants' reports."""
+    return MerchantReports(
+        stores,
+        UsageReader(stores.usage, clock),
+        RefusalReader(stores.refusals, clock),
+        RunwayReader(stores, clock),
+        clock,
+    )
+
+
+def report_mails(stores: Stores, clock: Clock, settings: MailSettings) -> ReportMails:
+    """Put together what writes the mails."""
+    writer = ReportWriter(
+        merchant_reports(stores, clock),
+        StaffReports(stores, clock, stretch_seconds=0),
+        ConsoleQueries(stores, clock),
+        Statements(stores),
+        public_url=settings.public_url,
+    )
+    return ReportMails(stores, writer, settings)
