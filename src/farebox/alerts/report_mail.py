@@ -17,13 +17,14 @@ from msgspec.structs import replace
 
 from farebox.alerts.balance_image import SHOWN_HEIGHT, SHOWN_WIDTH, draw_balance
 from farebox.alerts.email_address import mailbox
-from farebox.alerts.mail import Headers, MailSettings, compose_mail
-from farebox.alerts.report_words import merchant_words, unit_words
+from farebox.alerts.mail import Headers, MailSettings, Picture, compose_mail
+from farebox.alerts.report_words import merchant_words
 from farebox.alerts.staff_report_words import staff_words
 from farebox.alerts.transport import Withdrawn
 from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.errors import UnknownMerchant
+from farebox.service.languages import ENGLISH, Language, language
 from farebox.service.operator.console import ConsoleQueries
 from farebox.service.reports.merchant import MerchantReport, MerchantReports
 from farebox.service.reports.periods import Period, period_from, reader_zone
@@ -50,6 +51,7 @@ class ReportOrder(Struct, frozen=True):
     period: Period
     zone: ZoneInfo
     has_statement: bool = False
+    language: Language = ENGLISH
 
 
 class WrittenReport(Struct, frozen=True):
@@ -58,6 +60,7 @@ class WrittenReport(Struct, frozen=True):
     template: str
     title: str
     words: Mapping[str, Any]
+    language: Language
     image: bytes | None = None
     statement: bytes | None = None
     statement_name: str = ""
@@ -98,19 +101,20 @@ class ReportWriter:
         public_id = ids.public_id(ids.MERCHANT, order.merchant_id)
         url = f"{self._public_url}/accounts/{public_id}"
         period = order.period
-        words = merchant_words(report)
+        words = merchant_words(report, order.language)
         return WrittenReport(
             "report",
-            words.title,
+            order.language.gettext("%(merchant)s: %(news)s", merchant=words.merchant, news=words.period),
             {
                 "words": words,
-                "unit": unit_words(period),
-                "statement": _statement_words(report, is_wanted=order.has_statement),
+                "image_url": f"cid:{_IMAGE}",
+                "statement": _statement_words(report, order.language, is_wanted=order.has_statement),
                 "statement_url": f"{url}/statement?from={period.first}&to={period.last}",
                 "image": {"width": SHOWN_WIDTH, "height": SHOWN_HEIGHT},
                 "url": url,
-                "choices_url": f"{url}/alerts",
+                "choices_url": f"{url}/alerts/reports",
             },
+            order.language,
             # It takes some milliseconds of computing, in which a server has others to answer.
             image=await asyncio.to_thread(draw_balance, report.history),
             statement=statement,
@@ -121,18 +125,18 @@ class ReportWriter:
         report = await self._staff.read(order.period, order.zone)
         soon = await self._console.soon(SOON_MAX, order.zone)
         names = await self._console.names(line.merchant_id for line in report.failed if line.merchant_id)
-        words = staff_words(report, soon, names, now=self._console.now())
+        words = staff_words(report, soon, names, order.language, now=self._console.now())
         url = self._public_url
         return WrittenReport(
             "staff_report",
-            words.title,
+            order.language.gettext("All merchants: %(period)s", period=words.period),
             {
                 "words": words,
-                "unit": unit_words(order.period),
                 "root": url,
                 "url": f"{url}/support",
-                "choices_url": f"{url}/support/profile",
+                "choices_url": f"{url}/support/profile/reports",
             },
+            order.language,
         )
 
     async def _statement(self, order: ReportOrder) -> bytes:
@@ -151,15 +155,15 @@ def report_message(
     Raises:
         InvalidAddress: the address is not one; no mail can ever go there.
     """
-    image_id = f"{_IMAGE}.{message_id.strip('<>')}"
-    headers = Headers(written.title, at=at, message_id=message_id)
-    words = {**written.words, "image_url": f"cid:{image_id}"}
-    message = compose_mail(settings, mailbox(to), headers, template=written.template, words=words)
-    html = message.get_body(("html",))
-    if written.image is not None and html is not None:
-        html.add_related(
-            written.image, "image", "png", cid=f"<{image_id}>", disposition="inline", filename=f"{_IMAGE}.png"
-        )
+    message = compose_mail(
+        settings,
+        mailbox(to),
+        Headers(written.title, at=at, message_id=message_id),
+        template=written.template,
+        words=written.words,
+        language=written.language,
+        pictures=[] if written.image is None else [Picture(_IMAGE, "png", written.image)],
+    )
     if written.statement is not None:
         message.add_attachment(written.statement, maintype="text", subtype="csv", filename=written.statement_name)
     return message
@@ -171,7 +175,7 @@ def report_page(written: WrittenReport, settings: MailSettings) -> str:
     html = message.get_body(("html",))
     image = base64.b64encode(written.image or b"").decode()
     text = "" if html is None else str(html.get_content())
-    return text.replace(f"cid:{_IMAGE}.preview", f"data:image/png;base64,{image}")
+    return text.replace(f"cid:{_IMAGE}", f"data:image/png;base64,{image}")
 
 
 def report_text(written: WrittenReport, settings: MailSettings) -> str:
@@ -204,7 +208,13 @@ class ReportMails:
         if report.kind not in [choice.kind for choice in choices]:
             raise Withdrawn("its reader does not want it any more")
         period = period_from(ReportKind(report.kind), date.fromisoformat(report.starts_on))
-        order = ReportOrder(report.merchant_id, period, reader_zone(report.zone), bool(report.has_statement))
+        order = ReportOrder(
+            report.merchant_id,
+            period,
+            reader_zone(report.zone),
+            bool(report.has_statement),
+            language(self._settings.language),
+        )
         try:
             written = await self._writer.write(order)
         except UnknownMerchant as error:
@@ -212,13 +222,18 @@ class ReportMails:
         return report_message(written, self._settings, to=mail.email, at=mail.created_at, message_id=message_id)
 
 
-def _statement_words(report: MerchantReport, *, is_wanted: bool) -> str:
+def _statement_words(report: MerchantReport, spoken: Language, *, is_wanted: bool) -> str:
     """Tell where the statement is, if it is wanted: attached, at the dashboard, or nowhere as nothing happened."""
     if not is_wanted:
         return ""
     if not report.transfer_count:
-        return "Nothing happened on the account, so no statement is attached."
-    count = "1 transfer" if report.transfer_count == 1 else f"{report.transfer_count:,} transfers"
+        return spoken.gettext("Nothing happened on the account, so no statement is attached.")
     if report.transfer_count <= STATEMENT_TRANSFERS_MAX:
-        return f"The statement is attached as CSV: {count}."
-    return f"The statement has {count}, too many for a mail. It is here:"
+        return spoken.ngettext(
+            "The statement is attached as CSV, with %(count)s transfer.",
+            "The statement is attached as CSV, with %(count)s transfers.",
+            report.transfer_count,
+        )
+    return spoken.gettext(
+        "The statement has %(count)s transfers, too many for a mail.", count=spoken.number(report.transfer_count)
+    )

@@ -1,4 +1,4 @@
-"""What reports say: a merchant's, and the staff's of all merchants, in sentences and in rows of tables."""
+"""What a merchant's report says: sentences and rows of tables, of the period and of the moment when it is written."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,16 +6,16 @@ from typing import Final
 
 from msgspec import Struct
 
+from farebox.alerts.alert_words import Fact
 from farebox.alerts.email_address import one_line
 from farebox.core.accounts import Kind
 from farebox.core.credit.grants import Grant
-from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import divide_rounding_half_up
-from farebox.service.date_words import day_words, days_words, month_words
 from farebox.service.insight.forecast import spendable_of
 from farebox.service.insight.refusal_words import reason_words
 from farebox.service.insight.runway_words import in_words
-from farebox.service.reports.merchant import MerchantReport, TypeSpend
+from farebox.service.languages import Language, gettext_noop
+from farebox.service.reports.merchant import MerchantReport, Refused, TypeSpend
 from farebox.service.reports.periods import Period
 from farebox.storage.report_records import ReportKind
 
@@ -29,20 +29,48 @@ ENDING_MAX: Final = 5
 """How many grants that end a report names."""
 
 _MOVED: Final = {
-    Kind.TOP_UP: "Topped up",
-    Kind.TOP_UP_REVERSAL: "Top-ups taken back",
-    Kind.ADJUSTMENT_CREDIT: "Adjusted up",
-    Kind.ADJUSTMENT_DEBIT: "Adjusted down",
-    Kind.GRANT: "Given credit",
-    Kind.GRANT_EXPIRY: "Given credit that ended",
+    Kind.TOP_UP: gettext_noop("Topped up"),
+    Kind.TOP_UP_REVERSAL: gettext_noop("Top-ups taken back"),
+    Kind.ADJUSTMENT_CREDIT: gettext_noop("Adjusted up"),
+    Kind.ADJUSTMENT_DEBIT: gettext_noop("Adjusted down"),
+    Kind.GRANT: gettext_noop("Given credit"),
+    Kind.GRANT_EXPIRY: gettext_noop("Given credit that ended"),
 }
 
 
-class Line(Struct, frozen=True):
-    """One line of a list: a label and its value."""
+class PeriodWords(Struct, frozen=True):
+    """What is said otherwise of a week than of a month; `percent` stands for how much more or less it was."""
 
-    label: str
-    value: str
+    before: str
+    more: str
+    less: str
+    alike: str
+    nothing_before: str
+    nothing_at_all: str
+    refused_before: str
+    why: str
+
+
+_WEEK: Final = PeriodWords(
+    before=gettext_noop("The week before"),
+    more=gettext_noop("%(percent)s %% more than the week before."),
+    less=gettext_noop("%(percent)s %% less than the week before."),
+    alike=gettext_noop("About as much as the week before."),
+    nothing_before=gettext_noop("Nothing was spent the week before."),
+    nothing_at_all=gettext_noop("Nothing was spent the week before either."),
+    refused_before=gettext_noop("Refused the week before: %(count)s."),
+    why=gettext_noop("You get this mail every week because you chose so."),
+)
+_MONTH: Final = PeriodWords(
+    before=gettext_noop("The month before"),
+    more=gettext_noop("%(percent)s %% more than the month before."),
+    less=gettext_noop("%(percent)s %% less than the month before."),
+    alike=gettext_noop("About as much as the month before."),
+    nothing_before=gettext_noop("Nothing was spent the month before."),
+    nothing_at_all=gettext_noop("Nothing was spent the month before either."),
+    refused_before=gettext_noop("Refused the month before: %(count)s."),
+    why=gettext_noop("You get this mail every month because you chose so."),
+)
 
 
 class TypeRow(Struct, frozen=True):
@@ -55,159 +83,177 @@ class TypeRow(Struct, frozen=True):
 
 
 class MerchantWords(Struct, frozen=True):
-    """What a merchant's report says."""
+    """What a merchant's report says. `picture` tells what the image shows, `picture_ends` stands at its two ends."""
 
-    title: str
+    merchant: str
+    period: str
     spent: str
     currency: str
     comparison: str
-    before_label: str
+    before: str
     picture: str
-    """What the image shows, for those who don't see it."""
     picture_ends: tuple[str, str]
-    """What stands below the image, at its left and at its right."""
-    balance: Sequence[Line]
+    balance: Sequence[Fact]
     types: Sequence[TypeRow]
     refusals: str
     ending: Sequence[str]
     now: str
+    why: str
 
 
-def period_words(period: Period) -> str:
-    """Name a period: 23 to 29 November 2026, November 2026."""
+def said_of(period: Period) -> PeriodWords:
+    """Tell what is said of a week, or of a month."""
+    return _MONTH if period.kind == ReportKind.MONTHLY else _WEEK
+
+
+def period_words(period: Period, language: Language) -> str:
+    """Name a period by its days, or by its month."""
     if period.kind == ReportKind.MONTHLY:
-        return month_words(period.first)
-    return days_words(period.first, period.last)
+        return language.month(period.first)
+    return language.gettext("%(first)s to %(last)s", first=language.day(period.first), last=language.day(period.last))
 
 
-def unit_words(period: Period) -> str:
-    """Say what a period is."""
-    return "month" if period.kind == ReportKind.MONTHLY else "week"
-
-
-def merchant_words(report: MerchantReport) -> MerchantWords:
+def merchant_words(report: MerchantReport, language: Language) -> MerchantWords:
     """Say what a merchant's period came to."""
-    currency = report.account.currency
+    currency, said = report.account.currency, said_of(report.period)
+    _, money = language.gettext, _Money(language, currency)
+    requests = language.ngettext("By %(count)s request.", "By %(count)s requests.", report.requests)
     return MerchantWords(
-        title=f"{one_line(report.merchant.name)}: {period_words(report.period)}",
-        spent=format_money(report.spent, currency),
+        merchant=one_line(report.merchant.name),
+        period=period_words(report.period, language),
+        spent=language.amount(report.spent, currency),
         currency=currency,
-        comparison=_comparison(report),
-        before_label=f"The {unit_words(report.period)} before",
-        picture=_picture(report),
-        picture_ends=_picture_ends(report),
-        balance=_balance(report),
-        types=_types(report),
-        refusals=_refusals(report),
-        ending=_ending(report.ending, report),
-        now=_now(report),
+        comparison=f"{requests} {change_words(report.spent, report.spent_before, said, language)}",
+        before=_(said.before),
+        picture=_picture(report, language, money),
+        picture_ends=(
+            _("%(day)s: %(amount)s", day=language.day(report.period.first), amount=money.of(report.opening)),
+            _("%(day)s: %(amount)s", day=language.day(report.period.last), amount=money.of(report.closing)),
+        ),
+        balance=_balance(report, language, money),
+        types=_types(report, language),
+        refusals=_refusals(report, language),
+        ending=_ending(report.ending, report, language, money),
+        now=_now(report, language, money),
+        why=_(said.why),
     )
 
 
-def change_words(spent: int, before: int, unit: str) -> str:
+def change_words(spent: int, before: int, said: PeriodWords, language: Language) -> str:
     """Compare what was spent with what was spent before; amounts are micros."""
+    _ = language.gettext
     if before <= 0:
-        return f"Nothing was spent the {unit} before." if spent > 0 else f"Nothing was spent the {unit} before either."
+        return _(said.nothing_before if spent > 0 else said.nothing_at_all)
     percent = divide_rounding_half_up(abs(spent - before) * 100, before)
     if percent == 0:
-        return f"About as much as the {unit} before."
-    return f"{percent:,} % {'more' if spent > before else 'less'} than the {unit} before."
+        return _(said.alike)
+    return _(said.more if spent > before else said.less, percent=language.number(percent))
 
 
-def requests_words(count: int) -> str:
-    """Count requests."""
-    return "1 request" if count == 1 else f"{count:,} requests"
+def refusals_words(refused: Sequence[Refused], language: Language) -> str:
+    """Say how many requests were refused and why, the most frequent reasons by name."""
+    _, count = language.gettext, sum(line.requests for line in refused)
+    if not count:
+        return _("No request was refused.")
+    named = refused[:REASONS_MAX]
+    reasons = [f"{language.number(line.requests)} ({reason_words(line.reason, language)})" for line in named]
+    rest = count - sum(line.requests for line in named)
+    if rest:
+        reasons.append(_("%(count)s for other reasons", count=language.number(rest)))
+    return language.ngettext(
+        "%(count)s request was refused: %(reasons)s.",
+        "%(count)s requests were refused: %(reasons)s.",
+        count,
+        reasons=", ".join(reasons),
+    )
 
 
-def _comparison(report: MerchantReport) -> str:
-    words = change_words(report.spent, report.spent_before, unit_words(report.period))
-    return f"By {requests_words(report.requests)}. {words}"
+class _Money:
+    """Writes amounts of one currency."""
+
+    def __init__(self, language: Language, currency: str) -> None:
+        self._language = language
+        self._currency = currency
+
+    def of(self, micros: int) -> str:
+        return self._language.money(micros, self._currency)
 
 
-def _picture(report: MerchantReport) -> str:
+def _picture(report: MerchantReport, language: Language, money: _Money) -> str:
     """Tell in words what the line shows: where it begins and ends, and its lowest and highest place."""
     amounts = [posted for _, posted in report.history.points]
-    lowest, highest = min(amounts), max(amounts)
-    words = (
-        f"Balance, {period_words(report.period)}: {_money(report, report.opening)} at the start, "
-        f"{_money(report, report.closing)} at the end"
-    )
-    if lowest == highest:
-        return f"{words}; it did not change."
-    return f"{words}; lowest {_money(report, lowest)}, highest {_money(report, highest)}."
-
-
-def _picture_ends(report: MerchantReport) -> tuple[str, str]:
-    period = report.period
-    return (
-        f"{day_words(period.first)}: {_money(report, report.opening)}",
-        f"{day_words(period.last)}: {_money(report, report.closing)}",
+    return language.gettext(
+        "Balance, %(period)s: %(opening)s at the start, %(closing)s at the end; "
+        "lowest %(lowest)s, highest %(highest)s.",
+        period=period_words(report.period, language),
+        opening=money.of(report.opening),
+        closing=money.of(report.closing),
+        lowest=money.of(min(amounts)),
+        highest=money.of(max(amounts)),
     )
 
 
-def _balance(report: MerchantReport) -> list[Line]:
+def _balance(report: MerchantReport, language: Language, money: _Money) -> list[Fact]:
     """Tell how the balance went from the start to the end: its lines add up."""
-    lines = [Line("Balance at the start", _money(report, report.opening))]
-    lines += [Line(_MOVED[kind], _money(report, amount)) for kind, amount in report.moved if amount]
-    lines.append(Line("Spent", _money(report, -report.spent)))
-    lines.append(Line("Balance at the end", _money(report, report.closing)))
-    return lines
+    _ = language.gettext
+    return [
+        Fact(_("Balance at the start"), money.of(report.opening)),
+        *(Fact(_(_MOVED[kind]), money.of(amount)) for kind, amount in report.moved if amount),
+        Fact(_("Spent"), money.of(-report.spent)),
+        Fact(_("Balance at the end"), money.of(report.closing)),
+    ]
 
 
-def _types(report: MerchantReport) -> list[TypeRow]:
-    rows = [_type_row(item.request_type, [item], report) for item in report.types[:TYPES_MAX]]
+def _types(report: MerchantReport, language: Language) -> list[TypeRow]:
+    rows = [_type_row(item.request_type, [item], report, language) for item in report.types[:TYPES_MAX]]
     others = report.types[TYPES_MAX:]
     if others:
-        rows.append(_type_row(f"{len(others):,} other types" if len(others) > 1 else "1 other type", others, report))
+        name = language.ngettext("%(count)s other type", "%(count)s other types", len(others))
+        rows.append(_type_row(name, others, report, language))
     return rows
 
 
-def _type_row(name: str, items: Sequence[TypeSpend], report: MerchantReport) -> TypeRow:
+def _type_row(name: str, items: Sequence[TypeSpend], report: MerchantReport, language: Language) -> TypeRow:
     currency = report.account.currency
     return TypeRow(
         name,
-        f"{sum(item.requests for item in items):,}",
-        format_money(sum(item.spent for item in items), currency),
-        format_money(sum(item.spent_before for item in items), currency),
+        language.number(sum(item.requests for item in items)),
+        language.amount(sum(item.spent for item in items), currency),
+        language.amount(sum(item.spent_before for item in items), currency),
     )
 
 
-def _refusals(report: MerchantReport) -> str:
-    count = report.refused_count
-    if report.refused is None or count is None:
-        return "How many requests were refused is not known any more."
-    if not count:
-        return "No request was refused."
-    reasons = [f"{line.requests:,} ({reason_words(line.reason)})" for line in report.refused[:REASONS_MAX]]
-    words = f"{requests_words(count)} {'was' if count == 1 else 'were'} refused: {', '.join(reasons)}"
-    rest = count - sum(line.requests for line in report.refused[:REASONS_MAX])
-    words += f", {rest:,} for other reasons." if rest else "."
-    if report.refused_before is None:
+def _refusals(report: MerchantReport, language: Language) -> str:
+    _ = language.gettext
+    if report.refused is None:
+        return _("How many requests were refused is not known any more.")
+    words = refusals_words(report.refused, language)
+    if report.refused_before is None or not report.refused:
         return words
-    return f"{words} The {unit_words(report.period)} before it was {report.refused_before:,}."
+    return f"{words} {_(said_of(report.period).refused_before, count=language.number(report.refused_before))}"
 
 
-def _ending(grants: Sequence[Grant], report: MerchantReport) -> list[str]:
+def _ending(grants: Sequence[Grant], report: MerchantReport, language: Language, money: _Money) -> list[str]:
     lines = []
     for grant in grants[:ENDING_MAX]:
         day = datetime.fromtimestamp((grant.expires_at or 0) // 1_000_000, report.zone).date()
-        lines.append(f"{_money(report, grant.left)} of given credit ends on {day_words(day)}.")
-    if len(grants) > ENDING_MAX:
-        lines.append(f"And {len(grants) - ENDING_MAX:,} more.")
-    return lines
+        lines.append(
+            language.gettext(
+                "%(amount)s of given credit ends on %(day)s.", amount=money.of(grant.left), day=language.day(day)
+            )
+        )
+    rest = len(grants) - ENDING_MAX
+    return [*lines, language.ngettext("And %(count)s more.", "And %(count)s more.", rest)] if rest > 0 else lines
 
 
-def _now(report: MerchantReport) -> str:
+def _now(report: MerchantReport, language: Language, money: _Money) -> str:
     """Tell how the balance stands as the mail is written, and how long it lasts."""
+    _, amount = language.gettext, money.of(report.account.posted)
     if report.account.closed_at is not None:
-        return "The account is closed."
-    words = f"Now the balance is {_money(report, report.account.posted)}"
+        return _("The account is closed.")
     if report.runway is None:
-        return f"{words}."
+        return _("Now the balance is %(amount)s.", amount=amount)
     if spendable_of(report.account) <= 0:
-        return f"{words}: it is used up."
-    return f"{words}, which lasts {in_words(report.runway, report.zone)}."
-
-
-def _money(report: MerchantReport, micros: int) -> str:
-    return format_money_with_code(micros, report.account.currency)
+        return _("Now the balance is %(amount)s: it is used up.", amount=amount)
+    lasts = in_words(report.runway, report.zone)
+    return _("Now the balance is %(amount)s, which lasts %(runway)s.", amount=amount, runway=lasts)

@@ -1,25 +1,30 @@
 """What the staff's reports say of all merchants: lists with a heading each, and a sentence where a list is empty."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from farebox.alerts.alert_words import Fact
 from farebox.alerts.email_address import one_line
-from farebox.alerts.report_words import REASONS_MAX, Line, change_words, period_words, requests_words, unit_words
+from farebox.alerts.report_words import change_words, period_words, refusals_words, said_of
 from farebox.core import ids
-from farebox.core.currencies import format_money_with_code
-from farebox.service.insight.refusal_words import reason_words
 from farebox.service.insight.runway_words import in_words
+from farebox.service.languages import Language, gettext_noop
 from farebox.service.operator.console import MerchantRow
+from farebox.service.reports.periods import Period
 from farebox.service.reports.staff import CurrencyFigures, SpendOf, StaffReport
-from farebox.storage.report_records import FailedDelivery
+from farebox.storage.report_records import ReportKind
 
 FAILED_MAX: Final = 10
 """How many merchants' failed deliveries a report names."""
 
-_CHANNELS: Final = {0: "account mails", 1: "alert mails", 2: "webhooks", 3: "chat messages"}
+_CHANNELS: Final = {
+    0: gettext_noop("Account mails: %(count)s"),
+    1: gettext_noop("Alert mails: %(count)s"),
+    2: gettext_noop("Webhooks: %(count)s"),
+    3: gettext_noop("Chat messages: %(count)s"),
+}
 
 
 class MerchantLine(Struct, frozen=True):
@@ -39,160 +44,187 @@ class Section(Struct, frozen=True):
 
 
 class StaffWords(Struct, frozen=True):
-    """What a report of all merchants says."""
+    """What a report of all merchants says. `totals` are what was spent in each currency, and how that compares."""
 
-    title: str
-    totals: Sequence[Line]
-    """What was spent in each currency, and how that compares."""
+    period: str
+    totals: Sequence[Fact]
     sections: Sequence[Section]
+    why: str
 
 
-def staff_words(report: StaffReport, soon: Sequence[MerchantRow], names: Mapping[int, str], *, now: int) -> StaffWords:
+def staff_words(
+    report: StaffReport, soon: Sequence[MerchantRow], names: Mapping[int, str], language: Language, *, now: int
+) -> StaffWords:
     """Say what all merchants' period came to.
 
     Args:
         report: the figures.
         soon: those whose money is used up or runs out soon, the soonest first.
         names: of the merchants whose deliveries failed.
+        language: what it is said in.
         now: microseconds since 1970.
     """
-    unit = unit_words(report.period)
+    writer = _StaffWriter(report, language)
     return StaffWords(
-        title=f"All merchants: {period_words(report.period)}",
-        totals=[_total(figures, unit) for figures in report.currencies],
+        period=period_words(report.period, language),
+        totals=[writer.total(figures) for figures in report.currencies],
         sections=[
-            _runs_out(soon, report.zone, now),
-            *_grew(report, unit),
-            *_stopped(report, unit),
-            _refused(report),
-            _uncollected(report),
-            _failed(report, names),
+            writer.runs_out(soon, now),
+            *writer.grew(),
+            *writer.stopped(),
+            writer.refused(),
+            writer.uncollected(),
+            writer.failed(names),
         ],
+        why=language.gettext(said_of(report.period).why),
     )
 
 
-def _total(figures: CurrencyFigures, unit: str) -> Line:
-    spent = format_money_with_code(figures.spent, figures.currency)
-    merchants = "1 merchant" if figures.active_count == 1 else f"{figures.active_count:,} merchants"
-    return Line(figures.currency, f"{spent} by {merchants}. {change_words(figures.spent, figures.spent_before, unit)}")
+class _StaffWriter:
+    """Writes the parts of one report."""
 
+    def __init__(self, report: StaffReport, language: Language) -> None:
+        self._report = report
+        self._language = language
 
-def _runs_out(soon: Sequence[MerchantRow], zone: ZoneInfo, now: int) -> Section:
-    title = "Who runs out"
-    if not soon:
-        return Section(title, ["Nobody's money is used up, or will be within a week."])
-    lines = []
-    for row in soon:
-        balance = format_money_with_code(row.account.posted, row.account.currency)
-        runway = in_words(row.runway(now), zone)
-        lines.append(_merchant(row.merchant.name, row.merchant.merchant_id, f"{balance}: {runway or 'used up'}"))
-    return Section(title, (), lines)
-
-
-def _grew(report: StaffReport, unit: str) -> list[Section]:
-    title = "Who grew"
-    if not any(figures.grew for figures in report.currencies):
-        return [Section(title, [f"Nobody spent more than the {unit} before."])]
-    return [
-        Section(
-            _titled(title, figures, report),
-            _more(figures.grew_count, figures.grew),
-            [_spend_line(item, f"{_change(item)} more") for item in figures.grew],
+    def total(self, figures: CurrencyFigures) -> Fact:
+        language = self._language
+        merchants = language.ngettext(
+            "%(amount)s by %(count)s merchant",
+            "%(amount)s by %(count)s merchants",
+            figures.active_count,
+            amount=language.money(figures.spent, figures.currency),
         )
-        for figures in report.currencies
-        if figures.grew
-    ]
+        said = said_of(self._report.period)
+        return Fact(figures.currency, merchants, change_words(figures.spent, figures.spent_before, said, language))
 
+    def runs_out(self, soon: Sequence[MerchantRow], now: int) -> Section:
+        _, title = self._language.gettext, self._language.gettext("Who runs out")
+        if not soon:
+            return Section(title, [_("Nobody's money is used up, or will be within a week.")])
+        lines = []
+        for row in soon:
+            balance = self._language.money(row.account.posted, row.account.currency)
+            runway = in_words(row.runway(now), self._report.zone) or ""
+            words = _("%(amount)s, lasts %(runway)s", amount=balance, runway=runway)
+            lines.append(_merchant(row.merchant.name, row.merchant.merchant_id, words))
+        return Section(title, (), lines)
 
-def _stopped(report: StaffReport, unit: str) -> list[Section]:
-    title = "Who stopped"
-    if not any(figures.stopped for figures in report.currencies):
-        return [Section(title, [f"Everybody who spent the {unit} before spent again."])]
-    return [
-        Section(
-            _titled(title, figures, report),
-            _more(figures.stopped_count, figures.stopped),
+    def grew(self) -> list[Section]:
+        _ = self._language.gettext
+        nobody = _of_unit(
+            self._report.period,
+            gettext_noop("Nobody spent more than the week before."),
+            gettext_noop("Nobody spent more than the month before."),
+        )
+
+        def line(item: SpendOf) -> str:
+            currency = item.spend.currency
+            spent, change = (self._language.money(micros, currency) for micros in (item.spend.spent, item.change))
+            return _("%(amount)s, %(change)s more", amount=spent, change=change)
+
+        lists = [(figures, figures.grew, figures.grew_count) for figures in self._report.currencies]
+        return self._lists(_("Who grew"), _(nobody), lists, line)
+
+    def stopped(self) -> list[Section]:
+        _ = self._language.gettext
+        nobody = _of_unit(
+            self._report.period,
+            gettext_noop("Everybody who spent the week before spent again."),
+            gettext_noop("Everybody who spent the month before spent again."),
+        )
+
+        def line(item: SpendOf) -> str:
+            before = self._language.money(item.spend.spent_before, item.spend.currency)
+            return _("nothing, after %(amount)s", amount=before)
+
+        lists = [(figures, figures.stopped, figures.stopped_count) for figures in self._report.currencies]
+        return self._lists(_("Who stopped"), _(nobody), lists, line)
+
+    def _lists(
+        self,
+        title: str,
+        nobody: str,
+        lists: Sequence[tuple[CurrencyFigures, Sequence[SpendOf], int]],
+        line: Callable[[SpendOf], str],
+    ) -> list[Section]:
+        """List merchants, those of each currency by themselves."""
+        sections = []
+        for figures, items, count in lists:
+            if items:
+                rest = count - len(items)
+                more = [self._language.ngettext("And %(count)s more.", "And %(count)s more.", rest)] if rest else []
+                name = title if len(self._report.currencies) == 1 else f"{title} ({figures.currency})"
+                merchants = [_merchant(item.merchant.name, item.merchant.merchant_id, line(item)) for item in items]
+                sections.append(Section(name, more, merchants))
+        return sections or [Section(title, [nobody])]
+
+    def refused(self) -> Section:
+        language, report = self._language, self._report
+        title = language.gettext("Refused requests")
+        if report.refused is None:
+            return Section(title, [language.gettext("How many requests were refused is not known any more.")])
+        return Section(
+            title,
+            [refusals_words(report.refused, language)],
             [
                 _merchant(
                     item.merchant.name,
                     item.merchant.merchant_id,
-                    f"nothing after {format_money_with_code(item.spend.spent_before, item.spend.currency)}",
+                    language.ngettext("%(count)s request", "%(count)s requests", item.requests),
                 )
-                for item in figures.stopped
+                for item in report.most_refused
             ],
         )
-        for figures in report.currencies
-        if figures.stopped
-    ]
+
+    def uncollected(self) -> Section:
+        language, sentences = self._language, []
+        for line in self._report.uncollected:
+            amount = language.money(line.amount, line.currency)
+            if line.is_top_up:
+                sentences.append(
+                    language.ngettext(
+                        "%(amount)s could not be taken back of %(count)s top-up.",
+                        "%(amount)s could not be taken back of %(count)s top-ups.",
+                        line.count,
+                        amount=amount,
+                    )
+                )
+            else:
+                sentences.append(
+                    language.ngettext(
+                        "%(amount)s of %(count)s request could not be taken.",
+                        "%(amount)s of %(count)s requests could not be taken.",
+                        line.count,
+                        amount=amount,
+                    )
+                )
+        everything = language.gettext("Everything that was due was taken.")
+        return Section(language.gettext("Uncollected"), sentences or [everything])
+
+    def failed(self, names: Mapping[int, str]) -> Section:
+        _, report = self._language.gettext, self._report
+        title = _("Failed deliveries")
+        if not report.failed:
+            return Section(title, [_("Everything that was owed to people was delivered, or waits.")])
+        channels: dict[int, int] = {}
+        for line in report.failed:
+            channels[line.channel] = channels.get(line.channel, 0) + line.count
+        most = sorted(report.failed, key=lambda item: (-item.count, item.channel, item.merchant_id))
+        lines = []
+        for item in [item for item in most if item.merchant_id][:FAILED_MAX]:
+            name, reason = names.get(item.merchant_id, ""), one_line(item.reason)
+            words = self._channel(item.channel, item.count)
+            lines.append(_merchant(name, item.merchant_id, f"{words} ({reason})" if reason else words))
+        return Section(title, [self._channel(*item) for item in sorted(channels.items())], lines)
+
+    def _channel(self, channel: int, count: int) -> str:
+        return self._language.gettext(_CHANNELS[channel], count=self._language.number(count))
 
 
-def _titled(title: str, figures: CurrencyFigures, report: StaffReport) -> str:
-    return title if len(report.currencies) == 1 else f"{title}, {figures.currency}"
-
-
-def _more(count: int, listed: Sequence[SpendOf]) -> list[str]:
-    rest = count - len(listed)
-    return [f"These are the first {len(listed):,} of {count:,}."] if rest else []
-
-
-def _change(item: SpendOf) -> str:
-    return format_money_with_code(item.change, item.spend.currency)
-
-
-def _spend_line(item: SpendOf, words: str) -> MerchantLine:
-    spent = format_money_with_code(item.spend.spent, item.spend.currency)
-    return _merchant(item.merchant.name, item.merchant.merchant_id, f"{spent}, {words}")
-
-
-def _refused(report: StaffReport) -> Section:
-    title = "Refused requests"
-    if report.refused is None:
-        return Section(title, ["How many requests were refused is not known any more."])
-    count = report.refused_count
-    if not count:
-        return Section(title, ["No request was refused."])
-    reasons = [f"{line.requests:,} ({reason_words(line.reason)})" for line in report.refused[:REASONS_MAX]]
-    words = f"{requests_words(count)} {'was' if count == 1 else 'were'} refused: {', '.join(reasons)}"
-    rest = count - sum(line.requests for line in report.refused[:REASONS_MAX])
-    return Section(
-        title,
-        [f"{words}, {rest:,} for other reasons." if rest else f"{words}."],
-        [
-            _merchant(item.merchant.name, item.merchant.merchant_id, requests_words(item.requests))
-            for item in report.most_refused
-        ],
-    )
-
-
-def _uncollected(report: StaffReport) -> Section:
-    sentences = []
-    for line in report.uncollected:
-        amount = format_money_with_code(line.amount, line.currency)
-        if line.is_top_up:
-            what = "1 top-up that was" if line.count == 1 else f"{line.count:,} top-ups that were"
-            sentences.append(f"{amount} could not be taken back of {what} spent already.")
-        else:
-            sentences.append(f"{amount} of {requests_words(line.count)} could not be taken.")
-    return Section("Uncollected", sentences or ["Everything that was due was taken."])
-
-
-def _failed(report: StaffReport, names: Mapping[int, str]) -> Section:
-    title = "Failed deliveries"
-    if not report.failed:
-        return Section(title, ["Everything that was owed to people was delivered, or waits."])
-    channels: dict[int, int] = {}
-    for line in report.failed:
-        channels[line.channel] = channels.get(line.channel, 0) + line.count
-    told = ", ".join(f"{count:,} {_CHANNELS[channel]}" for channel, count in sorted(channels.items()))
-    most = sorted(report.failed, key=lambda item: (-item.count, item.channel, item.merchant_id))
-    named = [item for item in most if item.merchant_id][:FAILED_MAX]
-    return Section(title, [f"Given up: {told}."], [_failed_line(item, names) for item in named])
-
-
-def _failed_line(failed: FailedDelivery, names: Mapping[int, str]) -> MerchantLine:
-    reason = one_line(failed.reason)
-    words = f"{failed.count:,} {_CHANNELS[failed.channel]}" + (f": {reason}" if reason else "")
-    return _merchant(names.get(failed.merchant_id, ""), failed.merchant_id, words)
+def _of_unit(period: Period, week: str, month: str) -> str:
+    """Choose what is said of a period."""
+    return month if period.kind == ReportKind.MONTHLY else week
 
 
 def _merchant(name: str, merchant_id: int, value: str) -> MerchantLine:

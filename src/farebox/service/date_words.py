@@ -22,12 +22,3 @@ def day_words(day: date) -> str:
 def month_words(day: date) -> str:
     """Write the month of a day: December 2026."""
     return f"{_MONTHS[day.month - 1]} {day.year}"
-
-
-def days_words(first: date, last: date) -> str:
-    """Write days in a row: 23 to 29 November 2026, 30 November to 6 December 2026."""
-    if first.year != last.year:
-        return f"{day_words(first)} to {day_words(last)}"
-    if first.month != last.month:
-        return f"{first.day} {_MONTHS[first.month - 1]} to {day_words(last)}"
-    return f"{first.day} to {day_words(last)}"

@@ -8,14 +8,14 @@ import gettext
 import io
 import unicodedata
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Final, Literal
 
 from farebox.core.currencies import decimals_of, format_money
 from farebox.core.money import MICROS_PER_UNIT
-from farebox.service.date_words import date_and_time
+from farebox.service.date_words import date_and_time, day_words, month_words
 
 LANGUAGE_NAMES: Final = {"en": "English", "de": "Deutsch", "es": "Español", "fr": "Français", "pt": "Português"}
 """The languages by code, each called as its speakers do."""
@@ -112,6 +112,22 @@ class Language:
         from babel.dates import format_date
 
         return f"{format_date(time, 'long', locale=self.code)}, {time:%H:%M}"
+
+    def day(self, day: date) -> str:
+        """Write a day: 1. Dezember 2026."""
+        if self.code == "en":
+            return day_words(day)
+        from babel.dates import format_date
+
+        return format_date(day, "long", locale=self.code)
+
+    def month(self, day: date) -> str:
+        """Write the month of a day: Dezember 2026."""
+        if self.code == "en":
+            return month_words(day)
+        from babel.dates import format_skeleton
+
+        return format_skeleton("yMMMM", day, locale=self.code)
 
     def moment(self, micros: int) -> str:
         """Write microseconds since 1970 as people do, in UTC."""
