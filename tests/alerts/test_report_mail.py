@@ -34,7 +34,7 @@ from farebox.service.people.users import Staff, Users
 from farebox.service.reports.choices import ALL_MERCHANTS, ReportChoices, ReportKind
 from farebox.service.reports.sweep import ReportSweep
 from farebox.service.statements.reader import Selection, Statements
-from farebox.storage.records import AccountMail, Login, MailState, Purpose, Realm, RefusalCount, Role, User
+from farebox.storage.records import AccountMail, DeliveryState, Login, Purpose, Realm, RefusalCount, Role, User
 from tests.alerts.mailserver import MailServer, until
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.ledger import NOW, UNIT, Ledger, add_merchant, add_price
@@ -281,11 +281,11 @@ async def test_a_report_is_withdrawn_that_its_reader_is_not_to_get(post: Post, s
     async with post.running():
         await until(lambda: _is_settled(post))
     (mail,) = await post.mails()
-    assert (MailState.WITHDRAWN, []) == (mail.state, server.messages)
+    assert (DeliveryState.WITHDRAWN, []) == (mail.state, server.messages)
 
 
 async def _is_settled(post: Post) -> bool:
-    return all(mail.state != MailState.WAITING for mail in await post.mails())
+    return all(mail.state != DeliveryState.WAITING for mail in await post.mails())
 
 
 async def test_nobody_is_owed_a_report_who_left_before_it_fell_due(post: Post) -> None:
@@ -326,7 +326,7 @@ async def test_staff_read_of_all_merchants_in_their_currencies(post: Post, serve
         NOW,
         NOW + 1,
         None,
-        MailState.GIVEN_UP,
+        DeliveryState.GIVEN_UP,
         1,
         NOW,
         None,

@@ -6,7 +6,7 @@ runway are of that moment. It is withdrawn if its reader is no longer one, or do
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from email.message import EmailMessage
 from typing import Any, Final
@@ -25,10 +25,10 @@ from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.errors import UnknownMerchant
 from farebox.service.languages import ENGLISH, Language, language
-from farebox.service.operator.console import ConsoleQueries
+from farebox.service.operator.console import ConsoleQueries, MerchantRow
 from farebox.service.reports.merchant import MerchantReport, MerchantReports
 from farebox.service.reports.periods import Period, period_from, reader_zone
-from farebox.service.reports.staff import StaffReports
+from farebox.service.reports.staff import StaffReport, StaffReports
 from farebox.service.statements.reader import Selection, Statements
 from farebox.storage.records import AccountMail
 from farebox.storage.report_records import ALL_MERCHANTS, ReportKind
@@ -95,49 +95,20 @@ class ReportWriter:
         if order.merchant_id == ALL_MERCHANTS:
             return await self._write_staff(order)
         report = await self._merchants.read(order.merchant_id, order.period, order.zone)
-        statement = None
-        if order.has_statement and 0 < report.transfer_count <= STATEMENT_TRANSFERS_MAX:
-            statement = await self._statement(order)
-        public_id = ids.public_id(ids.MERCHANT, order.merchant_id)
-        url = f"{self._public_url}/accounts/{public_id}"
-        period = order.period
-        words = merchant_words(report, order.language)
-        return WrittenReport(
-            "report",
-            order.language.gettext("%(merchant)s: %(news)s", merchant=words.merchant, news=words.period),
-            {
-                "words": words,
-                "image_url": f"cid:{_IMAGE}",
-                "statement": _statement_words(report, order.language, is_wanted=order.has_statement),
-                "statement_url": f"{url}/statement?from={period.first}&to={period.last}",
-                "image": {"width": SHOWN_WIDTH, "height": SHOWN_HEIGHT},
-                "url": url,
-                "choices_url": f"{url}/alerts/reports",
-            },
-            order.language,
-            # It takes some milliseconds of computing, in which a server has others to answer.
-            image=await asyncio.to_thread(draw_balance, report.history),
-            statement=statement,
-            statement_name=f"{public_id}-{period.first}-{period.last}.csv",
+        written = merchant_report(
+            report, order.language, public_url=self._public_url, has_statement=order.has_statement
         )
+        # It takes some milliseconds of computing, in which a server has others to answer.
+        image = await asyncio.to_thread(draw_balance, report.history)
+        if order.has_statement and 0 < report.transfer_count <= STATEMENT_TRANSFERS_MAX:
+            return replace(written, image=image, statement=await self._statement(order))
+        return replace(written, image=image)
 
     async def _write_staff(self, order: ReportOrder) -> WrittenReport:
         report = await self._staff.read(order.period, order.zone)
         soon = await self._console.soon(SOON_MAX, order.zone)
         names = await self._console.names(line.merchant_id for line in report.failed if line.merchant_id)
-        words = staff_words(report, soon, names, order.language, now=self._console.now())
-        url = self._public_url
-        return WrittenReport(
-            "staff_report",
-            order.language.gettext("All merchants: %(period)s", period=words.period),
-            {
-                "words": words,
-                "root": url,
-                "url": f"{url}/support",
-                "choices_url": f"{url}/support/profile/reports",
-            },
-            order.language,
-        )
+        return staff_report(report, soon, names, order.language, self._public_url, now=self._console.now())
 
     async def _statement(self, order: ReportOrder) -> bytes:
         start, end = order.period.starts_at(order.zone), order.period.ends_at(order.zone)
@@ -145,6 +116,52 @@ class ReportWriter:
             order.merchant_id, Selection(start=inputs.format_time(start), end=inputs.format_time(end))
         )
         return b"".join([piece async for piece in pieces])
+
+
+def merchant_report(report: MerchantReport, spoken: Language, *, public_url: str, has_statement: bool) -> WrittenReport:
+    """Write a merchant's report, but for its image and its statement."""
+    words, period = merchant_words(report, spoken), report.period
+    public_id = ids.public_id(ids.MERCHANT, report.merchant.merchant_id)
+    url = f"{public_url}/accounts/{public_id}"
+    return WrittenReport(
+        "report",
+        spoken.gettext("%(merchant)s: %(news)s", merchant=words.merchant, news=words.period),
+        {
+            "words": words,
+            "image_url": f"cid:{_IMAGE}",
+            "image": {"width": SHOWN_WIDTH, "height": SHOWN_HEIGHT},
+            "statement": _statement_words(report, spoken, is_wanted=has_statement),
+            "statement_url": f"{url}/statement?from={period.first}&to={period.last}",
+            "url": url,
+            "choices_url": f"{url}/alerts/reports",
+        },
+        spoken,
+        statement_name=f"{public_id}-{period.first}-{period.last}.csv",
+    )
+
+
+def staff_report(
+    report: StaffReport,
+    soon: Sequence[MerchantRow],
+    names: Mapping[int, str],
+    spoken: Language,
+    public_url: str,
+    *,
+    now: int,
+) -> WrittenReport:
+    """Write a report of all merchants, whose names those of failed deliveries are looked up in."""
+    words = staff_words(report, soon, names, spoken, now=now)
+    return WrittenReport(
+        "staff_report",
+        spoken.gettext("All merchants: %(period)s", period=words.period),
+        {
+            "words": words,
+            "root": public_url,
+            "url": f"{public_url}/support",
+            "choices_url": f"{public_url}/support/profile/reports",
+        },
+        spoken,
+    )
 
 
 def report_message(

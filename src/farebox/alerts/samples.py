@@ -10,6 +10,7 @@ from farebox.alerts.alert_mail import alert_context
 from farebox.alerts.alert_words import AlertWords, Fact, MailAction
 from farebox.alerts.email_address import mailbox
 from farebox.alerts.mail import Headers, MailSettings, compose_mail
+from farebox.alerts.report_samples import report_samples
 from farebox.service.languages import Language
 
 _NOW: Final = 1_800_000_000_000_000
@@ -39,6 +40,8 @@ def sample_mails(settings: MailSettings, language: Language) -> Iterator[Sample]
             language=language,
             unsubscribe_url=f"{settings.public_url}/unsubscribe/SAMPLE" if is_optional else None,
         )
+        yield Sample(name, message)
+    for name, message in report_samples(settings, language):
         yield Sample(name, message)
 
 

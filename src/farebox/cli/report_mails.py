@@ -15,7 +15,7 @@ from farebox.alerts.report_mail import (
     report_text,
 )
 from farebox.alerts.transport import PermanentFailure, TransientFailure
-from farebox.background import make_transport
+from farebox.background import make_mail_settings, make_transport
 from farebox.cli.context import CommandContext, command, merchant_id_or_none
 from farebox.cli.report import report_group
 from farebox.core import ids
@@ -70,7 +70,8 @@ async def _report(
     send_to: str | None,
 ) -> None:
     services, settings = context.farebox.services, context.farebox.settings
-    mail_settings = MailSettings(settings.mail_from, settings.links_url, settings.support_contact)
+    # What of the operator's files can't be used is told when a server starts.
+    mail_settings, _ = make_mail_settings(settings)
     time_zone = inputs.time_zone("zone", zone)
     today = quarters.today(context.farebox.clock.now(), time_zone)
     if day is None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from farebox.service.clock import Clock
 from farebox.service.id_generator import IdGenerator
 from farebox.service.reports.periods import Period, last_due, period_from, reader_zone
-from farebox.storage.records import AccountMail, Login, MailState, Purpose, Realm
+from farebox.storage.records import AccountMail, DeliveryState, Login, Purpose, Realm
 from farebox.storage.report_records import ALL_MERCHANTS, Report, ReportChoice, ReportKind
 from farebox.storage.reports import OwedReport
 from farebox.storage.stores import Stores
@@ -95,7 +95,7 @@ def _mail(number: int, login: Login, choice: ReportChoice, period: Period, now: 
         created_at=now,
         expires_at=period.after().due_at(reader_zone(choice.zone)),
         used_at=None,
-        state=MailState.WAITING,
+        state=DeliveryState.WAITING,
         attempts=0,
         next_attempt_at=now,
     )

@@ -69,6 +69,11 @@ GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- failed_deliveries: tell what was given up of what was owed from $1 until ahead of $2, by channel and merchant; account
 -- mails are channel 0
+SELECT d.channel, d.merchant_id, count(*), coalesce(max(d.last_error), '')
+FROM delivery d JOIN alert a ON a.merchant_id = d.merchant_id AND a.number = d.alert_number
+WHERE d.state = {DeliveryState.GIVEN_UP} AND a.fired_at >= $1 AND a.fired_at < $2
+GROUP BY d.channel, d.merchant_id
+UNION ALL
 SELECT 0, coalesce(merchant_id, 0), count(*), coalesce(max(last_error), '') FROM letter
-WHERE state = {MailState.GIVEN_UP} AND created_at >= $1 AND created_at < $2
+WHERE state = {DeliveryState.GIVEN_UP} AND created_at >= $1 AND created_at < $2
 GROUP BY coalesce(merchant_id, 0) ORDER BY 1, 2;

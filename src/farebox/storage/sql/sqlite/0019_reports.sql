@@ -29,5 +29,6 @@ CREATE TABLE report (
     UNIQUE (login_id, merchant_id, kind, starts_on)
 ) STRICT;
 
--- Account mails that were given up, which staff are told of.
+-- What was given up, which staff are told of.
+CREATE INDEX delivery_given_up ON delivery (merchant_id, alert_number) WHERE state = 3;
 CREATE INDEX letter_given_up ON letter (created_at) WHERE state = 3;
