@@ -142,9 +142,7 @@ class Farebox(Struct, frozen=True):
             revenue=RevenueReader(stores.revenue, clock),
             refusals=refusals,
             report_choices=ReportChoices(stores, clock),
-            merchant_reports=MerchantReports(
-                stores, usage, refusals, RunwayReader(stores, clock), clock
-            ),
+            merchant_reports=MerchantReports(stores, usage, refusals, RunwayReader(stores, clock), clock),
             staff_reports=StaffReports(stores, clock),
             statements=Statements(stores),
             console=ConsoleQueries(stores, clock),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.service.insight import quarters
-from farebox.service.reports.periods import Period, last_due, period_from, period_of, present_period, reader_zone
+from farebox.service.reports.periods import ReportPeriod, last_due, period_from, period_of, present_period, reader_zone
 from farebox.storage.report_records import ReportKind
 
 WEEKLY, MONTHLY = ReportKind.WEEKLY, ReportKind.MONTHLY
@@ -77,7 +77,7 @@ def test_a_report_falls_due_in_the_morning_of_its_reader(now: str, first: str) -
 def test_the_week_in_which_clocks_change_has_all_of_its_hours() -> None:
     period = present_period(WEEKLY, micros("2026-10-22 12:00:00"), BERLIN)
     assert 7 * 24 + 1 == (period.ends_at(BERLIN) - period.starts_at(BERLIN)) // 3_600_000_000
-    assert Period(WEEKLY, date(2026, 10, 19), date(2026, 10, 25)) == period
+    assert ReportPeriod(WEEKLY, date(2026, 10, 19), date(2026, 10, 25)) == period
     assert datetime(2026, 10, 26, 5, tzinfo=UTC).timestamp() * 1_000_000 == period.due_at(BERLIN)
 
 

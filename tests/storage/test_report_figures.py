@@ -12,7 +12,7 @@ from farebox.core.accounts import EFFECTS, Kind
 from farebox.core.transfers import Transfer
 from farebox.service.insight.quarters import today
 from farebox.service.reports.merchant import MerchantReport, TypeSpend
-from farebox.service.reports.periods import Period, period_of
+from farebox.service.reports.periods import ReportPeriod, period_of
 from farebox.service.reports.staff import StaffReport, StaffReports
 from farebox.storage.interface import Fetch
 from farebox.storage.records import RefusalCount
@@ -35,7 +35,7 @@ _WITHOUT_GRANTS: Final = {Kind.GRANT: Kind.TOP_UP, Kind.GRANT_EXPIRY: Kind.ADJUS
 _SET_ASIDE: Final = (Kind.HOLD, Kind.RELEASE, Kind.EXPIRE)
 
 
-def within(transfers: Sequence[Transfer], period: Period, zone: ZoneInfo) -> list[Transfer]:
+def within(transfers: Sequence[Transfer], period: ReportPeriod, zone: ZoneInfo) -> list[Transfer]:
     return [item for item in transfers if period.starts_at(zone) <= item.committed_at < period.ends_at(zone)]
 
 

@@ -27,7 +27,7 @@ from farebox.service.errors import UnknownMerchant
 from farebox.service.languages import ENGLISH, Language, language
 from farebox.service.operator.console import ConsoleQueries, MerchantRow
 from farebox.service.reports.merchant import MerchantReport, MerchantReports
-from farebox.service.reports.periods import Period, period_from, reader_zone
+from farebox.service.reports.periods import ReportPeriod, period_from, reader_zone
 from farebox.service.reports.staff import StaffReport, StaffReports
 from farebox.service.statements.reader import Selection, Statements
 from farebox.storage.records import AccountMail
@@ -48,7 +48,7 @@ class ReportOrder(Struct, frozen=True):
     """A report that is to be written: whose, of which period, and whether with its statement."""
 
     merchant_id: int
-    period: Period
+    period: ReportPeriod
     zone: ZoneInfo
     has_statement: bool = False
     language: Language = ENGLISH

@@ -13,10 +13,10 @@ from farebox.alerts.mail import MailSettings
 from farebox.alerts.report_mail import merchant_report, report_message, staff_report
 from farebox.core.accounts import Account, Kind
 from farebox.core.outcomes import Code
-from farebox.service.insight.forecast import DAY
+from farebox.service.insight.burn_model import DAY
 from farebox.service.insight.history import History
 from farebox.service.languages import Language
-from farebox.service.reports.merchant import MerchantReport, Refused, TypeSpend
+from farebox.service.reports.merchant import MerchantReport, RefusedFor, TypeSpend
 from farebox.service.reports.periods import period_of
 from farebox.service.reports.staff import CurrencyFigures, RefusedOf, SpendOf, StaffReport
 from farebox.storage.records import Merchant
@@ -63,7 +63,7 @@ def _merchant_report() -> MerchantReport:
             TypeSpend("image", 402, 201 * _MICROS, 388, 194 * _MICROS),
             TypeSpend("scan", 120, 60 * _MICROS, 90, 45 * _MICROS),
         ],
-        refused=[Refused(Code.INSUFFICIENT_BALANCE, 12), Refused(Code.UNKNOWN_TYPE, 1)],
+        refused=[RefusedFor(Code.INSUFFICIENT_BALANCE, 12), RefusedFor(Code.UNKNOWN_TYPE, 1)],
         refused_before=4,
         history=History(tuple((at, units * _MICROS) for at, units in points), ()),
         first_seq=1,
@@ -92,7 +92,7 @@ def _staff_report() -> StaffReport:
                 stopped_count=1,
             )
         ],
-        refused=[Refused(Code.INSUFFICIENT_BALANCE, 12)],
+        refused=[RefusedFor(Code.INSUFFICIENT_BALANCE, 12)],
         most_refused=[RefusedOf(_MERCHANT, 12)],
         uncollected=[UncollectedSum(_USD, False, 3, 2_250_000)],
         failed=[FailedDelivery(2, _MERCHANT.merchant_id, 3, "410 Gone")],

@@ -15,8 +15,8 @@ from farebox.service.insight.forecast import spendable_of
 from farebox.service.insight.refusal_words import reason_words
 from farebox.service.insight.runway_words import in_words
 from farebox.service.languages import Language, gettext_noop
-from farebox.service.reports.merchant import MerchantReport, Refused, TypeSpend
-from farebox.service.reports.periods import Period
+from farebox.service.reports.merchant import MerchantReport, RefusedFor, TypeSpend
+from farebox.service.reports.periods import ReportPeriod
 from farebox.storage.report_records import ReportKind
 
 TYPES_MAX: Final = 12
@@ -38,8 +38,8 @@ _MOVED: Final = {
 }
 
 
-class PeriodWords(Struct, frozen=True):
-    """What is said otherwise of a week than of a month; `percent` stands for how much more or less it was."""
+class PeriodPhrases(Struct, frozen=True):
+    """What is told otherwise of a week than of a month; `percent` stands for how much more or less it was."""
 
     before: str
     more: str
@@ -51,24 +51,24 @@ class PeriodWords(Struct, frozen=True):
     why: str
 
 
-_WEEK: Final = PeriodWords(
+_WEEK: Final = PeriodPhrases(
     before=gettext_noop("The week before"),
     more=gettext_noop("%(percent)s %% more than the week before."),
     less=gettext_noop("%(percent)s %% less than the week before."),
     alike=gettext_noop("About as much as the week before."),
     nothing_before=gettext_noop("Nothing was spent the week before."),
     nothing_at_all=gettext_noop("Nothing was spent the week before either."),
-    refused_before=gettext_noop("Refused the week before: %(count)s."),
+    refused_before=gettext_noop("RefusedFor the week before: %(count)s."),
     why=gettext_noop("You get this mail every week because you chose so."),
 )
-_MONTH: Final = PeriodWords(
+_MONTH: Final = PeriodPhrases(
     before=gettext_noop("The month before"),
     more=gettext_noop("%(percent)s %% more than the month before."),
     less=gettext_noop("%(percent)s %% less than the month before."),
     alike=gettext_noop("About as much as the month before."),
     nothing_before=gettext_noop("Nothing was spent the month before."),
     nothing_at_all=gettext_noop("Nothing was spent the month before either."),
-    refused_before=gettext_noop("Refused the month before: %(count)s."),
+    refused_before=gettext_noop("RefusedFor the month before: %(count)s."),
     why=gettext_noop("You get this mail every month because you chose so."),
 )
 
@@ -101,12 +101,12 @@ class MerchantWords(Struct, frozen=True):
     why: str
 
 
-def said_of(period: Period) -> PeriodWords:
-    """Tell what is said of a week, or of a month."""
+def phrases_of(period: ReportPeriod) -> PeriodPhrases:
+    """Return what is told of a week, or of a month."""
     return _MONTH if period.kind == ReportKind.MONTHLY else _WEEK
 
 
-def period_words(period: Period, language: Language) -> str:
+def period_words(period: ReportPeriod, language: Language) -> str:
     """Name a period by its days, or by its month."""
     if period.kind == ReportKind.MONTHLY:
         return language.month(period.first)
@@ -115,7 +115,7 @@ def period_words(period: Period, language: Language) -> str:
 
 def merchant_words(report: MerchantReport, language: Language) -> MerchantWords:
     """Say what a merchant's period came to."""
-    currency, said = report.account.currency, said_of(report.period)
+    currency, phrases = report.account.currency, phrases_of(report.period)
     _, money = language.gettext, _Money(language, currency)
     requests = language.ngettext("By %(count)s request.", "By %(count)s requests.", report.requests)
     return MerchantWords(
@@ -123,8 +123,8 @@ def merchant_words(report: MerchantReport, language: Language) -> MerchantWords:
         period=period_words(report.period, language),
         spent=language.amount(report.spent, currency),
         currency=currency,
-        comparison=f"{requests} {change_words(report.spent, report.spent_before, said, language)}",
-        before=_(said.before),
+        comparison=f"{requests} {change_words(report.spent, report.spent_before, phrases, language)}",
+        before=_(phrases.before),
         picture=_picture(report, language, money),
         picture_ends=(
             _("%(day)s: %(amount)s", day=language.day(report.period.first), amount=money.of(report.opening)),
@@ -135,22 +135,22 @@ def merchant_words(report: MerchantReport, language: Language) -> MerchantWords:
         refusals=_refusals(report, language),
         ending=_ending(report.ending, report, language, money),
         now=_now(report, language, money),
-        why=_(said.why),
+        why=_(phrases.why),
     )
 
 
-def change_words(spent: int, before: int, said: PeriodWords, language: Language) -> str:
+def change_words(spent: int, before: int, phrases: PeriodPhrases, language: Language) -> str:
     """Compare what was spent with what was spent before; amounts are micros."""
     _ = language.gettext
     if before <= 0:
-        return _(said.nothing_before if spent > 0 else said.nothing_at_all)
+        return _(phrases.nothing_before if spent > 0 else phrases.nothing_at_all)
     percent = divide_rounding_half_up(abs(spent - before) * 100, before)
     if percent == 0:
-        return _(said.alike)
-    return _(said.more if spent > before else said.less, percent=language.number(percent))
+        return _(phrases.alike)
+    return _(phrases.more if spent > before else phrases.less, percent=language.number(percent))
 
 
-def refusals_words(refused: Sequence[Refused], language: Language) -> str:
+def refusals_words(refused: Sequence[RefusedFor], language: Language) -> str:
     """Say how many requests were refused and why, the most frequent reasons by name."""
     _, count = language.gettext, sum(line.requests for line in refused)
     if not count:
@@ -230,7 +230,7 @@ def _refusals(report: MerchantReport, language: Language) -> str:
     words = refusals_words(report.refused, language)
     if report.refused_before is None or not report.refused:
         return words
-    return f"{words} {_(said_of(report.period).refused_before, count=language.number(report.refused_before))}"
+    return f"{words} {_(phrases_of(report.period).refused_before, count=language.number(report.refused_before))}"
 
 
 def _ending(grants: Sequence[Grant], report: MerchantReport, language: Language, money: _Money) -> list[str]:

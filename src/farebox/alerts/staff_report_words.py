@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from farebox.alerts.alert_words import Fact
 from farebox.alerts.email_address import one_line
-from farebox.alerts.report_words import change_words, period_words, refusals_words, said_of
+from farebox.alerts.report_words import change_words, period_words, phrases_of, refusals_words
 from farebox.core import ids
 from farebox.service.insight.runway_words import in_words
 from farebox.service.languages import Language, gettext_noop
 from farebox.service.operator.console import MerchantRow
-from farebox.service.reports.periods import Period
+from farebox.service.reports.periods import ReportPeriod
 from farebox.service.reports.staff import CurrencyFigures, SpendOf, StaffReport
 from farebox.storage.report_records import ReportKind
 
@@ -61,7 +61,7 @@ def staff_words(
         report: the figures.
         soon: those whose money is used up or runs out soon, the soonest first.
         names: of the merchants whose deliveries failed.
-        language: what it is said in.
+        language: what it is written in.
         now: microseconds since 1970.
     """
     writer = _StaffWriter(report, language)
@@ -76,7 +76,7 @@ def staff_words(
             writer.uncollected(),
             writer.failed(names),
         ],
-        why=language.gettext(said_of(report.period).why),
+        why=language.gettext(phrases_of(report.period).why),
     )
 
 
@@ -95,8 +95,8 @@ class _StaffWriter:
             figures.active_count,
             amount=language.money(figures.spent, figures.currency),
         )
-        said = said_of(self._report.period)
-        return Fact(figures.currency, merchants, change_words(figures.spent, figures.spent_before, said, language))
+        phrases = phrases_of(self._report.period)
+        return Fact(figures.currency, merchants, change_words(figures.spent, figures.spent_before, phrases, language))
 
     def runs_out(self, soon: Sequence[MerchantRow], now: int) -> Section:
         _, title = self._language.gettext, self._language.gettext("Who runs out")
@@ -222,8 +222,8 @@ class _StaffWriter:
         return self._language.gettext(_CHANNELS[channel], count=self._language.number(count))
 
 
-def _of_unit(period: Period, week: str, month: str) -> str:
-    """Choose what is said of a period."""
+def _of_unit(period: ReportPeriod, week: str, month: str) -> str:
+    """Choose what is told of a period."""
     return month if period.kind == ReportKind.MONTHLY else week
 
 

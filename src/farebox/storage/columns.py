@@ -38,7 +38,7 @@ from farebox.storage.records import (
     User,
     Verification,
 )
-from farebox.storage.report_records import Report, ReportChoice
+from farebox.storage.report_records import ReportChoice, ReportMail
 
 _POSTGRES_TYPES: Final[Mapping[Any, str]] = {int: "bigint", bool: "boolean", str: "text", bytes: "bytea"}
 
@@ -227,7 +227,7 @@ TABLES: Final[dict[str, Table]] = {
     "account_mail": ACCOUNT_MAIL,
     "destination": DESTINATION,
     "delivery_attempt": DELIVERY_ATTEMPT,
-    "report": table(Report, names={"account_mail_id": "letter_id"}),
+    "report": table(ReportMail, names={"account_mail_id": "letter_id"}),
     "report_choice": table(ReportChoice, key_width=3),
     "mail_server": MAIL_SERVER,
     "runway_snapshot": RUNWAY_SNAPSHOT,

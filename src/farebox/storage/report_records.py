@@ -34,7 +34,7 @@ class ReportChoice(Struct, frozen=True):
     due_at: int
 
 
-class Report(Struct, frozen=True):
+class ReportMail(Struct, frozen=True):
     """What an account mail tells of that is a report: the period that began on `starts_on` in `zone`."""
 
     account_mail_id: int

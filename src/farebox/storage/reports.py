@@ -12,8 +12,8 @@ from farebox.storage.report_records import (
     FailedDelivery,
     MerchantSpend,
     RefusedRequests,
-    Report,
     ReportChoice,
+    ReportMail,
     UncollectedSum,
 )
 from farebox.storage.subject import SubjectStore
@@ -25,7 +25,7 @@ class OwedReport(Struct, frozen=True):
     choice: ReportChoice
     next_choice: ReportChoice
     mail: AccountMail | None
-    report: Report
+    report: ReportMail
 
 
 class ReportStore(SubjectStore):
@@ -77,10 +77,10 @@ class ReportStore(SubjectStore):
         await fetch(self._sql["insert_report"], *astuple(report))
         return True
 
-    async def find(self, account_mail_id: int) -> Report | None:
+    async def find(self, account_mail_id: int) -> ReportMail | None:
         """Read what a mail tells of; None if it is no report."""
         row = await self._row("report", account_mail_id)
-        return None if row is None else Report(*row)
+        return None if row is None else ReportMail(*row)
 
     async def spent_by_merchants(
         self, after: int, *, limit: int, first_before: int, first: int, last: int

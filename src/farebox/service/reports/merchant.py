@@ -16,12 +16,13 @@ from farebox.core.credit.grants import Grant
 from farebox.core.transfers import Transfer
 from farebox.service.clock import Clock
 from farebox.service.errors import UnknownMerchant, translated
-from farebox.service.insight.forecast import DAY, Runway, RunwayReader
+from farebox.service.insight.burn_model import DAY
+from farebox.service.insight.forecast import Runway, RunwayReader
 from farebox.service.insight.history import History, HistoryReader
 from farebox.service.insight.lots import LOTS_MAX, given_credit_of
 from farebox.service.insight.refusals import KEPT_DAYS, RefusalReader
 from farebox.service.insight.usage import UsageReader
-from farebox.service.reports.periods import Period
+from farebox.service.reports.periods import ReportPeriod
 from farebox.service.statements.seek import last_transfers
 from farebox.storage.records import Merchant
 from farebox.storage.stores import Stores
@@ -40,7 +41,7 @@ class TypeSpend(Struct, frozen=True):
     spent_before: int = 0
 
 
-class Refused(Struct, frozen=True):
+class RefusedFor(Struct, frozen=True):
     """How many requests were refused for one reason."""
 
     reason: str
@@ -56,7 +57,7 @@ class MerchantReport(Struct, frozen=True):
 
     merchant: Merchant
     account: Account
-    period: Period
+    period: ReportPeriod
     zone: ZoneInfo
     now: int
     opening: int
@@ -64,7 +65,7 @@ class MerchantReport(Struct, frozen=True):
     moved: Sequence[tuple[Kind, int]]
     types: Sequence[TypeSpend]
     """Those that had requests or refunds in either period, the most spent first."""
-    refused: Sequence[Refused] | None
+    refused: Sequence[RefusedFor] | None
     """The most frequent reason first; None if the period is so long ago that its refusals are forgotten."""
     refused_before: int | None
     history: History
@@ -110,7 +111,7 @@ class MerchantReports:
         self._histories = HistoryReader(stores.transfers, clock)
         self._clock = clock
 
-    async def read(self, merchant_id: int, period: Period, zone: ZoneInfo) -> MerchantReport:
+    async def read(self, merchant_id: int, period: ReportPeriod, zone: ZoneInfo) -> MerchantReport:
         """Read what a merchant's period came to.
 
         Raises:
@@ -149,7 +150,7 @@ class MerchantReports:
             ending=ending,
         )
 
-    async def _types(self, merchant_id: int, period: Period, zone: ZoneInfo) -> list[TypeSpend]:
+    async def _types(self, merchant_id: int, period: ReportPeriod, zone: ZoneInfo) -> list[TypeSpend]:
         before, start = period.before(), period.starts_at(zone)
         lines = await self._usage.read(
             merchant_id, by="day", first=str(before.first), last=str(period.last), zone=zone.key, request_type=None
@@ -170,20 +171,20 @@ class MerchantReports:
         return sorted(types.values(), key=lambda item: (-item.spent, -item.spent_before, item.request_type))
 
     async def _refused(
-        self, merchant_id: int, period: Period, zone: ZoneInfo, now: int
-    ) -> tuple[list[Refused] | None, int | None]:
+        self, merchant_id: int, period: ReportPeriod, zone: ZoneInfo, now: int
+    ) -> tuple[list[RefusedFor] | None, int | None]:
         """Count what was refused in a period, by reason, and in the one before; None for what is forgotten."""
         if is_forgotten(period, zone, now):
             return None, None
         sums = await self._refused_in(merchant_id, period, zone)
         before = period.before()
-        refused = [Refused(reason, requests) for reason, requests in sums.items()]
+        refused = [RefusedFor(reason, requests) for reason, requests in sums.items()]
         refused.sort(key=lambda item: (-item.requests, item.reason))
         if is_forgotten(before, zone, now):
             return refused, None
         return refused, sum((await self._refused_in(merchant_id, before, zone)).values())
 
-    async def _refused_in(self, merchant_id: int, period: Period, zone: ZoneInfo) -> dict[str, int]:
+    async def _refused_in(self, merchant_id: int, period: ReportPeriod, zone: ZoneInfo) -> dict[str, int]:
         lines = await self._refusals.read(
             merchant_id, by="day", first=str(period.first), last=str(period.last), zone=zone.key
         )
@@ -199,7 +200,7 @@ class MerchantReports:
         return [grant for grant in given.ending if (grant.expires_at or 0) <= now + ENDING_DAYS * DAY]
 
 
-def is_forgotten(period: Period, zone: ZoneInfo, now: int) -> bool:
+def is_forgotten(period: ReportPeriod, zone: ZoneInfo, now: int) -> bool:
     """Tell whether refusals of a period's first days are kept no more."""
     return period.starts_at(zone) < now - KEPT_DAYS * DAY
 

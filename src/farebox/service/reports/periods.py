@@ -21,7 +21,7 @@ _DAY: Final = timedelta(days=1)
 _MICROS_PER_SECOND: Final = 1_000_000
 
 
-class Period(Struct, frozen=True):
+class ReportPeriod(Struct, frozen=True):
     """A week or a month: its days, the first and the last included."""
 
     kind: ReportKind
@@ -33,13 +33,13 @@ class Period(Struct, frozen=True):
         """How many days it has."""
         return (self.last - self.first).days + 1
 
-    def before(self) -> "Period":
+    def before(self) -> "ReportPeriod":
         """Return the period that ends ahead of it."""
         if self.kind == ReportKind.WEEKLY:
             return _week_from(self.first - _WEEK_DAYS * _DAY)
         return _month_of(self.first - _DAY)
 
-    def after(self) -> "Period":
+    def after(self) -> "ReportPeriod":
         """Return the period that begins as it ends."""
         return _week_from(self.last + _DAY) if self.kind == ReportKind.WEEKLY else _month_of(self.last + _DAY)
 
@@ -60,24 +60,24 @@ class Period(Struct, frozen=True):
         return _micros(self.last + _DAY, time(DUE_HOUR), zone)
 
 
-def period_of(kind: ReportKind, day: date, *, week_start: int = 1) -> Period:
+def period_of(kind: ReportKind, day: date, *, week_start: int = 1) -> ReportPeriod:
     """Return the period that a day is in; weeks begin on the weekday `week_start`, 1 for Monday to 7."""
     if kind == ReportKind.MONTHLY:
         return _month_of(day)
     return _week_from(day - (day.isoweekday() - week_start) % _WEEK_DAYS * _DAY)
 
 
-def period_from(kind: ReportKind, first: date) -> Period:
+def period_from(kind: ReportKind, first: date) -> ReportPeriod:
     """Return the period that begins on a day."""
     return _month_of(first) if kind == ReportKind.MONTHLY else _week_from(first)
 
 
-def present_period(kind: ReportKind, now: int, zone: ZoneInfo, *, week_start: int = 1) -> Period:
+def present_period(kind: ReportKind, now: int, zone: ZoneInfo, *, week_start: int = 1) -> ReportPeriod:
     """Return the period that a time is in."""
     return period_of(kind, quarters.today(now, zone), week_start=week_start)
 
 
-def last_due(kind: ReportKind, now: int, zone: ZoneInfo, *, week_start: int) -> Period:
+def last_due(kind: ReportKind, now: int, zone: ZoneInfo, *, week_start: int) -> ReportPeriod:
     """Return the last period whose report has fallen due."""
     period = present_period(kind, now, zone, week_start=week_start).before()
     return period if period.due_at(zone) <= now else period.before()
@@ -91,14 +91,14 @@ def reader_zone(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _week_from(first: date) -> Period:
-    return Period(ReportKind.WEEKLY, first, first + (_WEEK_DAYS - 1) * _DAY)
+def _week_from(first: date) -> ReportPeriod:
+    return ReportPeriod(ReportKind.WEEKLY, first, first + (_WEEK_DAYS - 1) * _DAY)
 
 
-def _month_of(day: date) -> Period:
+def _month_of(day: date) -> ReportPeriod:
     first = day.replace(day=1)
     next_first = (first + 31 * _DAY).replace(day=1)
-    return Period(ReportKind.MONTHLY, first, next_first - _DAY)
+    return ReportPeriod(ReportKind.MONTHLY, first, next_first - _DAY)
 
 
 def _micros(day: date, hour: time, zone: ZoneInfo) -> int:

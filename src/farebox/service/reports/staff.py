@@ -14,8 +14,8 @@ from msgspec import Struct
 from farebox.service.clock import Clock
 from farebox.service.errors import translated
 from farebox.service.insight import quarters
-from farebox.service.reports.merchant import Refused, is_forgotten
-from farebox.service.reports.periods import Period
+from farebox.service.reports.merchant import RefusedFor, is_forgotten
+from farebox.service.reports.periods import ReportPeriod
 from farebox.storage.records import Merchant
 from farebox.storage.report_records import FailedDelivery, MerchantSpend, UncollectedSum
 from farebox.storage.stores import Stores
@@ -73,10 +73,10 @@ class CurrencyFigures(Struct, frozen=True):
 class StaffReport(Struct, frozen=True):
     """All merchants' period; currencies in order of their codes."""
 
-    period: Period
+    period: ReportPeriod
     zone: ZoneInfo
     currencies: Sequence[CurrencyFigures]
-    refused: Sequence[Refused] | None
+    refused: Sequence[RefusedFor] | None
     """By reason, the most frequent first; None if the period is so long ago that its refusals are forgotten."""
     most_refused: Sequence[RefusedOf]
     uncollected: Sequence[UncollectedSum]
@@ -104,10 +104,10 @@ class StaffReports:
         self._clock = clock
         self._stretch_merchants = stretch_merchants
         self._stretch_seconds = stretch_seconds
-        self._kept: dict[tuple[Period, str], StaffReport] = {}
+        self._kept: dict[tuple[ReportPeriod, str], StaffReport] = {}
         self._lock = asyncio.Lock()
 
-    async def read(self, period: Period, zone: ZoneInfo) -> StaffReport:
+    async def read(self, period: ReportPeriod, zone: ZoneInfo) -> StaffReport:
         """Read what all merchants' period came to.
 
         Raises:
@@ -126,7 +126,7 @@ class StaffReports:
                 self._kept[key] = report
         return report
 
-    async def _read(self, period: Period, zone: ZoneInfo, now: int) -> StaffReport:
+    async def _read(self, period: ReportPeriod, zone: ZoneInfo, now: int) -> StaffReport:
         start, end = period.starts_at(zone), period.ends_at(zone)
         spends: list[MerchantSpend] = []
         reasons: dict[str, int] = {}
@@ -159,7 +159,7 @@ class StaffReports:
             [_figures(spends, currency, lists, merchants) for currency, lists in listed.items()],
             refused=None
             if is_forgotten(period, zone, now)
-            else [Refused(*item) for item in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))],
+            else [RefusedFor(*item) for item in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))],
             most_refused=[RefusedOf(merchants[number], count) for number, count in most_refused],
             uncollected=await self._stores.reports.uncollected(start=start, end=end),
             failed=await self._stores.reports.failed_deliveries(start=start, end=end),

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from farebox.service.clock import Clock
 from farebox.service.id_generator import IdGenerator
-from farebox.service.reports.periods import Period, last_due, period_from, reader_zone
+from farebox.service.reports.periods import ReportPeriod, last_due, period_from, reader_zone
 from farebox.storage.records import AccountMail, DeliveryState, Login, Purpose, Realm
-from farebox.storage.report_records import ALL_MERCHANTS, Report, ReportChoice, ReportKind
+from farebox.storage.report_records import ALL_MERCHANTS, ReportChoice, ReportKind, ReportMail
 from farebox.storage.reports import OwedReport
 from farebox.storage.stores import Stores
 
@@ -60,7 +60,7 @@ class ReportSweep:
             choice,
             replace(choice, starts_on=str(after.first), due_at=after.due_at(zone)),
             _mail(number, login, choice, period, now) if login is not None and is_reader else None,
-            Report(
+            ReportMail(
                 number,
                 choice.login_id,
                 choice.merchant_id,
@@ -83,7 +83,7 @@ class ReportSweep:
         return await self._stores.users.role(merchant_id, login.email) is not None
 
 
-def _mail(number: int, login: Login, choice: ReportChoice, period: Period, now: int) -> AccountMail:
+def _mail(number: int, login: Login, choice: ReportChoice, period: ReportPeriod, now: int) -> AccountMail:
     """Write the mail that is owed. It has no link of its own, so its seed is no secret."""
     return AccountMail(
         account_mail_id=number,
