@@ -58,7 +58,7 @@ _WEEK: Final = PeriodPhrases(
     alike=gettext_noop("About as much as the week before."),
     nothing_before=gettext_noop("Nothing was spent the week before."),
     nothing_at_all=gettext_noop("Nothing was spent the week before either."),
-    refused_before=gettext_noop("RefusedFor the week before: %(count)s."),
+    refused_before=gettext_noop("Refused the week before: %(count)s."),
     why=gettext_noop("You get this mail every week because you chose so."),
 )
 _MONTH: Final = PeriodPhrases(
@@ -68,7 +68,7 @@ _MONTH: Final = PeriodPhrases(
     alike=gettext_noop("About as much as the month before."),
     nothing_before=gettext_noop("Nothing was spent the month before."),
     nothing_at_all=gettext_noop("Nothing was spent the month before either."),
-    refused_before=gettext_noop("RefusedFor the month before: %(count)s."),
+    refused_before=gettext_noop("Refused the month before: %(count)s."),
     why=gettext_noop("You get this mail every month because you chose so."),
 )
 
