@@ -321,3 +321,18 @@ def test_what_is_no_answer_of_farebox_parts_a_batch_and_is_told_as_unknown() -> 
 def test_limits_are_above_zero() -> None:
     with pytest.raises(ValueError, match="above zero"):
         BatchLimits(requests_max=0)
+
+
+@given(
+    merchant=st.text(max_size=20),
+    kind=st.text(max_size=20),
+    key=st.text(max_size=20),
+    quantity=st.none() | st.integers(-(10**30), 10**30) | st.booleans(),
+    reference=st.none() | st.text(max_size=20),
+)
+def test_a_charge_is_written_as_its_members_are(
+    merchant: str, kind: str, key: str, quantity: int | None, reference: str | None
+) -> None:
+    """Most charges are written in a shorter way, which has to come to the same text."""
+    charge = ChargeFields(merchant, kind, quantity, reference=reference, key=key)
+    assert json.dumps(charge.body, separators=(",", ":")) == charge_text(charge)

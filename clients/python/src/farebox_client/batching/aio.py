@@ -39,15 +39,17 @@ class AsyncBatcher:
         self._loops: dict[asyncio.AbstractEventLoop, _LoopBatcher] = {}
         self._is_closed = False
 
-    async def charge(self, charge: ChargeFields) -> Charge:
-        """Charge, together with others; who is cancelled meanwhile takes nothing back.
+    def charge(self, charge: ChargeFields) -> Awaitable[Charge]:
+        """Charge, together with others, and return what is waited for; who is cancelled meanwhile takes nothing back.
+
+        To wait raises a FareboxError of the class that the outcome's code names.
 
         Raises:
-            FareboxError: of the class that the outcome's code names.
+            FareboxError: as `ChargeQueue.put`.
         """
         if self._is_closed:
             raise RuntimeError("the client is closed")
-        return await self._of_this_loop().put(charge)
+        return self._of_this_loop().put(charge)
 
     async def close(self, time_limit: float) -> None:
         """Take no more charges, and wait for the outcomes of all that came; those that have none by then fail."""
@@ -71,7 +73,7 @@ class _LoopBatcher:
         self._give_up_after = retries.give_up_after
         self._queue: ChargeQueue[_Caller] = ChargeQueue(retries, limits)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_awake = False
+        self._launching: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._on_idle: asyncio.Future[None] | None = None
 
@@ -79,7 +81,7 @@ class _LoopBatcher:
         loop = asyncio.get_running_loop()
         future: _Caller = loop.create_future()
         self._queue.put(Waiting(charge.key, charge_text(charge), future, loop.time() + self._give_up_after))
-        if not self._is_awake and self._queue.has_room:
+        if self._launching is None and self._queue.has_room:
             self._wake(loop)
         return future
 
@@ -101,11 +103,12 @@ class _LoopBatcher:
 
         The requests are nobody's: they don't belong to the context of the caller who happened to come first.
         """
-        self._is_awake = True
-        loop.call_soon(self._launch, loop, context=contextvars.Context())
+        if self._launching is not None:
+            self._launching.cancel()
+        self._launching = loop.call_soon(self._launch, loop, context=contextvars.Context())
 
     def _launch(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._is_awake = False
+        self._launching = None
         now = loop.time()
         while batch := self._queue.take(now):
             task = loop.create_task(self._charge(batch))
@@ -132,8 +135,8 @@ class _LoopBatcher:
         else:
             outcomes = self._queue.answered(batch, answer, loop.time())
         self._tell(outcomes)
-        if not self._is_awake:
-            self._wake(loop)
+        # Those who were told may charge again; where another answer came at the same time, its callers are waited for.
+        self._wake(loop)
 
     def _tell(self, outcomes: Outcomes[_Caller]) -> None:
         for waiting, outcome in outcomes:

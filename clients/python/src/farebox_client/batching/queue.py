@@ -29,6 +29,8 @@ BROKEN_OFF: Final = "the request was broken off"
 _HEAD: Final = '{"charges":['
 _TAIL: Final = "]}"
 
+_NOTHING_ELSE: Final = (None,) * 5
+
 _ABOUT_THE_CLIENT: Final = frozenset({401, 403, 404, 405, 415})
 """What these say of a whole request holds for each charge in it. All else that is final may be the fault of one."""
 
@@ -168,7 +170,9 @@ class ChargeQueue(Generic[C]):
         self.requests_under_way -= 1
         self._failures_in_a_row = 0
         self._failure = None
-        return self._settle([each for each in read if not self._is_asked_again(*each, now)])
+        return self._settle(
+            [each for each in read if isinstance(each[1], Charge) or not self._is_asked_again(*each, now)]
+        )
 
     def failed(self, batch: "Batch[C]", failure: FareboxError, now: float) -> "Outcomes[C]":
         """Note that a whole request failed, and return the outcomes that are settled by that."""
@@ -285,7 +289,14 @@ def charge_text(charge: ChargeFields) -> str:
     Raises:
         TypeError, ValueError: a field has what can't be written.
     """
-    return _encode(charge.body)
+    quantity = charge.quantity
+    rest = (charge.quantities, charge.amount, charge.reference, charge.above, charge.requested_at)
+    if rest != _NOTHING_ELSE or not (quantity is None or type(quantity) is int):
+        return _encode(charge.body)
+    # The same in a quarter of the time: most charges are such.
+    merchant, kind, key = _encode(charge.merchant), _encode(charge.type), _encode(charge.key)
+    end = "" if quantity is None else f',"quantity":{quantity}'
+    return f'{{"merchant":{merchant},"type":{kind},"idempotencyKey":{key}{end}}}'
 
 
 def body_of(batch: Sequence[Waiting[Any]]) -> bytes:
