@@ -58,6 +58,7 @@ class ChargeBatchEndpoints(Endpoints):
         self._batch_decoder = msgspec.json.Decoder(_RawBatch)
         self._charges_decoder = msgspec.json.Decoder(_RawCharges)
         self._charge_decoder = BodyDecoder(ChargeRequest)
+        self._small_decoder = BodyDecoder(BatchRequest)
 
     @route(
         method="POST",
@@ -82,15 +83,27 @@ class ChargeBatchEndpoints(Endpoints):
             if isinstance(receive, BodyReader):
                 receive.allow_pauses()
             return await self._charge_lines(receive, caller)
-        charges = self._charges(await read_body(scope, receive, BATCH_BYTES_MAX))
-        requests: list[ChargeRequest | ApiError] = []
-        for start in range(0, len(charges), _CHUNK_CHARGES):
-            requests += self._decoded([bytes(raw) for raw in charges[start : start + _CHUNK_CHARGES]])
-            # Others are served between one chunk and the next.
-            await asyncio.sleep(0)
+        body = await read_body(scope, receive, BATCH_BYTES_MAX)
+        requests = self._faultless(body)
+        if requests is None:
+            requests = []
+            charges = self._charges(body)
+            for start in range(0, len(charges), _CHUNK_CHARGES):
+                requests += self._decoded([bytes(raw) for raw in charges[start : start + _CHUNK_CHARGES]])
+                # Others are served between one chunk and the next.
+                await asyncio.sleep(0)
         results = await self._services.operations.charge_all(_whole(requests), caller=caller)
         outcomes = _outcomes(requests, results)
         return Answer(success_body(b'{"outcomes":[%b]}' % b",".join(outcomes)))
+
+    def _faultless(self, body: bytes) -> list[ChargeRequest | ApiError] | None:
+        """Decode a small batch as a whole, in a third of the time; None if anything in it may be wrong."""
+        if len(body) > BODY_BYTES_MAX or b"\\" in body:
+            return None
+        try:
+            return [*self._small_decoder.decode(body).charges]
+        except ApiError:
+            return None
 
     def _charges(self, body: bytes) -> list[msgspec.Raw]:
         """Cut a batch into its charges, each still to be decoded.
