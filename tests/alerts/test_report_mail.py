@@ -22,7 +22,7 @@ from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.relay import Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.core.approvals import ApprovalLimits
-from farebox.core.commands import Charge, Payer
+from farebox.core.commands import Charge, GiveCredit, Payer, SetClosed
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Missing
 from farebox.service.ledger.committer import Committer
@@ -54,7 +54,7 @@ MONDAY: Final = int(datetime(2027, 1, 18, 6, tzinfo=ZoneInfo(BERLIN)).timestamp(
 class Post:
     """A ledger with readers, and what owes and carries their reports."""
 
-    def __init__(self, ledger: Ledger, url: str) -> None:
+    def __init__(self, ledger: Ledger, url: str, *, transfers_max: int = 100) -> None:
         stores, clock = ledger.stores, ledger.clock
         self.ledger, self.stores, self.clock = ledger, stores, clock
         sign_in = SignIn(stores, clock, Signer("a key"), Passwords())
@@ -65,7 +65,14 @@ class Post:
         self.statements = Statements(stores)
         approvals = Approvals(stores, Committer(stores.connector, clock), limits=ApprovalLimits(UNIT))
         self.dispatcher = Dispatcher(
-            AccountMails(stores, sign_in, MAIL_SETTINGS, clock, approvals, report_mails(stores, clock, MAIL_SETTINGS)),
+            AccountMails(
+                stores,
+                sign_in,
+                MAIL_SETTINGS,
+                clock,
+                approvals,
+                report_mails(stores, clock, MAIL_SETTINGS, transfers_max=transfers_max),
+            ),
             Relay(SmtpTransport(url), stores.mail_servers, clock, server=url),
             clock,
             poll_seconds=0.01,
@@ -192,6 +199,45 @@ async def test_a_weekly_report_arrives_whole(post: Post, server: MailServer) -> 
     assert ["charge", "charge"] == [row["kind"] for row in rows_of]
     assert attached.get_filename() is not None
     assert "-2027-01-11-2027-01-17.csv" in str(attached.get_filename())
+
+
+async def test_a_statement_that_is_too_long_is_linked_to(ledger: Ledger, server: MailServer) -> None:
+    post = Post(ledger, server.url, transfers_max=1)
+    ann = await post.add_reader(ANN)
+    await spend(ledger)
+    await post.choose(ann, WEEKLY, has_statement=True)
+    await post.owe_at(MONDAY)
+    async with post.running():
+        await until(lambda: 1 == len(server.received))
+    (message,) = server.messages
+    assert "text/csv" not in parts_of(message)
+    text = text_of(message)
+    assert "The statement has 2 transfers, too many for a mail." in text
+    assert re.search(r"/statement\?from=2027-01-11&to=2027-01-17\n", text)
+
+
+async def test_given_credit_that_came_and_that_ends_is_told(post: Post, server: MailServer) -> None:
+    ann = await post.add_reader(ANN)
+    give = GiveCredit(post.ledger.merchant_id, 20 * UNIT, "G-1", "welcome", expires_at=MONDAY + 5 * DAY * UNIT)
+    await post.ledger.run(give)
+    await post.choose(ann, WEEKLY, has_statement=True)
+    await post.owe_at(MONDAY)
+    async with post.running():
+        await until(lambda: 1 == len(server.received))
+    (message,) = server.messages
+    text = re.sub(r"\s+", " ", text_of(message))
+    assert "Given credit 20.00 USD Spent 0.00 USD Balance at the end 20.00 USD" in text
+    assert "Credit that ends - 20.00 USD of given credit ends on 23 January 2027." in text
+    assert "The statement is attached as CSV, with 1 transfer." in text
+
+
+async def test_a_closed_account_has_no_further_reports(post: Post) -> None:
+    ann = await post.add_reader(ANN)
+    await post.choose(ann, WEEKLY)
+    await post.ledger.run(SetClosed(post.ledger.merchant_id, True, "gone"))
+    # The week in which it was closed is told of.
+    assert 1 == len(await post.owe_at(MONDAY))
+    assert 1 == len(await post.owe_at(MONDAY + 7 * DAY * UNIT))
 
 
 async def test_each_report_is_owed_once_however_many_processes_look(post: Post) -> None:

@@ -1,7 +1,7 @@
 """What writes reports over any stores, as a server puts it together."""
 
 from farebox.alerts.mail import MailSettings
-from farebox.alerts.report_mail import ReportMails, ReportWriter
+from farebox.alerts.report_mail import STATEMENT_TRANSFERS_MAX, ReportMails, ReportWriter
 from farebox.service.clock import Clock
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.refusals import RefusalReader
@@ -24,7 +24,9 @@ def merchant_reports(stores: Stores, clock: Clock) -> MerchantReports:
     )
 
 
-def report_mails(stores: Stores, clock: Clock, settings: MailSettings) -> ReportMails:
+def report_mails(
+    stores: Stores, clock: Clock, settings: MailSettings, *, transfers_max: int = STATEMENT_TRANSFERS_MAX
+) -> ReportMails:
     """Put together what writes the mails."""
     writer = ReportWriter(
         merchant_reports(stores, clock),
@@ -32,5 +34,6 @@ def report_mails(stores: Stores, clock: Clock, settings: MailSettings) -> Report
         ConsoleQueries(stores, clock),
         Statements(stores),
         public_url=settings.public_url,
+        transfers_max=transfers_max,
     )
     return ReportMails(stores, writer, settings)

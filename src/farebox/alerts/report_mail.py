@@ -77,8 +77,19 @@ class ReportWriter:
         statements: Statements,
         *,
         public_url: str,
+        transfers_max: int = STATEMENT_TRANSFERS_MAX,
     ) -> None:
-        """Write from these; people reach the dashboard at `public_url`, which has no slash at its end."""
+        """Write from these.
+
+        Args:
+            merchants: the figures of merchants.
+            staff: those of all merchants.
+            console: who runs out, and names.
+            statements: what is attached.
+            public_url: where people reach the dashboard, without a slash at its end.
+            transfers_max: how many transfers an attached statement has at most.
+        """
+        self._transfers_max = transfers_max
         self._merchants = merchants
         self._staff = staff
         self._console = console
@@ -96,11 +107,15 @@ class ReportWriter:
             return await self._write_staff(order)
         report = await self._merchants.read(order.merchant_id, order.period, order.zone)
         written = merchant_report(
-            report, order.language, public_url=self._public_url, has_statement=order.has_statement
+            report,
+            order.language,
+            public_url=self._public_url,
+            has_statement=order.has_statement,
+            transfers_max=self._transfers_max,
         )
         # It takes some milliseconds of computing, in which a server has others to answer.
         image = await asyncio.to_thread(draw_balance, report.history)
-        if order.has_statement and 0 < report.transfer_count <= STATEMENT_TRANSFERS_MAX:
+        if order.has_statement and 0 < report.transfer_count <= self._transfers_max:
             return replace(written, image=image, statement=await self._statement(order))
         return replace(written, image=image)
 
@@ -118,7 +133,14 @@ class ReportWriter:
         return b"".join([piece async for piece in pieces])
 
 
-def merchant_report(report: MerchantReport, spoken: Language, *, public_url: str, has_statement: bool) -> WrittenReport:
+def merchant_report(
+    report: MerchantReport,
+    spoken: Language,
+    *,
+    public_url: str,
+    has_statement: bool,
+    transfers_max: int = STATEMENT_TRANSFERS_MAX,
+) -> WrittenReport:
     """Write a merchant's report, but for its image and its statement."""
     words, period = merchant_words(report, spoken), report.period
     public_id = ids.public_id(ids.MERCHANT, report.merchant.merchant_id)
@@ -130,7 +152,7 @@ def merchant_report(report: MerchantReport, spoken: Language, *, public_url: str
             "words": words,
             "image_url": f"cid:{_IMAGE}",
             "image": {"width": SHOWN_WIDTH, "height": SHOWN_HEIGHT},
-            "statement": _statement_words(report, spoken, is_wanted=has_statement),
+            "statement": _statement_words(report, spoken, transfers_max) if has_statement else "",
             "statement_url": f"{url}/statement?from={period.first}&to={period.last}",
             "url": url,
             "choices_url": f"{url}/alerts/reports",
@@ -239,13 +261,11 @@ class ReportMails:
         return report_message(written, self._settings, to=mail.email, at=mail.created_at, message_id=message_id)
 
 
-def _statement_words(report: MerchantReport, spoken: Language, *, is_wanted: bool) -> str:
-    """Tell where the statement is, if it is wanted: attached, at the dashboard, or nowhere as nothing happened."""
-    if not is_wanted:
-        return ""
+def _statement_words(report: MerchantReport, spoken: Language, transfers_max: int) -> str:
+    """Tell where the statement is: attached, at the dashboard, or nowhere as nothing happened."""
     if not report.transfer_count:
         return spoken.gettext("Nothing happened on the account, so no statement is attached.")
-    if report.transfer_count <= STATEMENT_TRANSFERS_MAX:
+    if report.transfer_count <= transfers_max:
         return spoken.ngettext(
             "The statement is attached as CSV, with %(count)s transfer.",
             "The statement is attached as CSV, with %(count)s transfers.",
