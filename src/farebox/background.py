@@ -4,19 +4,22 @@ It is put on the parts that `bootstrap` builds, and belongs to servers alone: no
 """
 
 from email.message import EmailMessage
+from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from farebox.alerts import relay
 from farebox.alerts.account_mail import AccountMails
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.operator_files import load_operator_files
 from farebox.alerts.outbox import Outbox
-from farebox.alerts.relay import Relay
 from farebox.alerts.report_mail import ReportMails, ReportWriter
 from farebox.alerts.transport import FolderTransport, Transport
 from farebox.bootstrap import MAIL_FOLDER, Farebox
 from farebox.config import Settings
+from farebox.service.address_guard import AddressGuard
 from farebox.service.insight import refusals
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_snapshots import ROUND_SECONDS, RunwaySnapshots
@@ -26,10 +29,27 @@ from farebox.service.ledger.grant_sweep import GrantSweep
 from farebox.service.operator.database_watch import WATCH_SECONDS, DatabaseWatch
 from farebox.service.operator.grant_notices import NOTICE_SECONDS, GrantNotices
 from farebox.service.operator.throughput import SAMPLE_SECONDS
+from farebox.service.people.destination_secrets import DestinationSecrets
 from farebox.service.people.key_last_used import WRITE_SECONDS
 from farebox.service.periodic import Periodic
 from farebox.service.repeats import FORGET_SECONDS
 from farebox.service.reports.sweep import REPORT_SECONDS, ReportSweep
+from farebox.storage.destination_records import Channel
+from farebox.webhooks import sender
+from farebox.webhooks.dispatcher import DestinationDispatcher, Pace
+from farebox.webhooks.history import HISTORY_FORGET_SECONDS, AttemptHistory
+from farebox.webhooks.transport import WebhookTransport
+
+
+class DeliveryLimits(Struct, frozen=True):
+    """How long deliveries take and wait; tests have shorter ones."""
+
+    mail_seconds_max: float = relay.SEND_SECONDS_MAX
+    message_seconds_max: float = sender.SEND_SECONDS_MAX
+    message_pace: Pace = Pace()
+
+
+DELIVERY_LIMITS: Final = DeliveryLimits()
 
 
 def make_transport(settings: Settings) -> Transport[EmailMessage]:
@@ -54,7 +74,7 @@ def make_mail_settings(settings: Settings) -> tuple[MailSettings, tuple[str, ...
     return replace(plain, logo=files.logo, templates=files.templates), files.problems
 
 
-def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
+def background_work(farebox: Farebox, limits: DeliveryLimits = DELIVERY_LIMITS) -> tuple[Periodic, ...]:
     """List what a server does beside answering, and how often."""
     return (
         Periodic(
@@ -73,7 +93,8 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
             pause_seconds=NOTICE_SECONDS,
         ),
         Periodic("reports to owe", ReportSweep(farebox.stores, farebox.clock).owe_due, pause_seconds=REPORT_SECONDS),
-        *_deliveries(farebox),
+        *_mails(farebox, limits),
+        *_messages(farebox, limits),
         Periodic(
             "looks at the database",
             DatabaseWatch(farebox.stores.connector).look,
@@ -119,16 +140,18 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
     )
 
 
-def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
+def _mails(farebox: Farebox, limits: DeliveryLimits) -> tuple[Periodic, ...]:
+    """List what hands mails to the mail server."""
     stores, clock, settings = farebox.stores, farebox.clock, farebox.settings
     # What of the operator's files can't be used was told by the process that started this one.
     mail_settings, _ = make_mail_settings(settings)
-    relay = Relay(
+    mail_relay = relay.Relay(
         make_transport(settings),
         stores.mail_servers,
         clock,
         server=settings.mail_server,
         connections_max=settings.smtp_connections,
+        send_seconds_max=limits.mail_seconds_max,
     )
     outbox = Outbox(stores, RunwayReader(stores, clock), mail_settings)
     services = farebox.services
@@ -148,6 +171,31 @@ def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
         ReportMails(stores, writer, mail_settings),
     )
     return (
-        Dispatcher(outbox, relay, clock).periodic("alert mails"),
-        Dispatcher(account_mails, relay, clock).periodic("account mails"),
+        Dispatcher(outbox, mail_relay, clock).periodic("alert mails"),
+        Dispatcher(account_mails, mail_relay, clock).periodic("account mails"),
+    )
+
+
+def _messages(farebox: Farebox, limits: DeliveryLimits) -> tuple[Periodic, ...]:
+    """List what takes messages to destinations, and forgets what came of old ones."""
+    queue, clock, settings = farebox.stores.message_queue, farebox.clock, farebox.settings
+    guard = AddressGuard(settings.webhook_networks)
+    client = sender.GuardedClient(guard, send_seconds_max=limits.message_seconds_max)
+    secrets = DestinationSecrets(settings.secret_key)
+    webhooks = DestinationDispatcher(
+        queue,
+        WebhookTransport(client, secrets.signing_secrets),
+        clock,
+        channel=Channel.WEBHOOK,
+        pace=limits.message_pace,
+        on_stop=client.close,
+    )
+    return (
+        webhooks.periodic("webhooks"),
+        Periodic(
+            "attempts to forget",
+            AttemptHistory(queue, clock).forget_old,
+            pause_seconds=HISTORY_FORGET_SECONDS,
+            is_pause_first=True,
+        ),
     )

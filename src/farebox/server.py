@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from farebox.background import background_work
+from farebox.background import DELIVERY_LIMITS, DeliveryLimits, background_work
 from farebox.bootstrap import Farebox, gate_rules
 from farebox.config import Settings
 from farebox.observe import configure_logging
@@ -48,7 +48,12 @@ def gate_app(farebox: Farebox, rules: Rules | None, limits: Limits) -> GateApp |
     return GateApp(gate, Matcher(rules), services.queries, limits)
 
 
-def web_app(build: Callable[[Settings], Farebox] = Farebox.build, *, http_limits: HttpLimits = HTTP_LIMITS) -> ASGIApp:
+def web_app(
+    build: Callable[[Settings], Farebox] = Farebox.build,
+    *,
+    http_limits: HttpLimits = HTTP_LIMITS,
+    delivery_limits: DeliveryLimits = DELIVERY_LIMITS,
+) -> ASGIApp:
     """Make the application of one server process, from the process's own settings."""
     hold_signals()
     configure_logging()
@@ -59,7 +64,7 @@ def web_app(build: Callable[[Settings], Farebox] = Farebox.build, *, http_limits
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        async with farebox.running(), running(background_work(farebox)):
+        async with farebox.running(), running(background_work(farebox, delivery_limits)):
             _settle_garbage_collector()
             stop_once(live.close, unread_seconds_max=http_limits.unread_seconds)
             yield

@@ -324,7 +324,16 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
 
 
 CALLED_ELSEWHERE: Final = {
-    *("account_mails", "destination_queue", "logins", "sessions", "runway_snapshots", "verifications", "refusals"),
+    *(
+        "account_mails",
+        "message_queue",
+        "destination_queue",
+        "logins",
+        "sessions",
+        "runway_snapshots",
+        "verifications",
+        "refusals",
+    ),
     "reports",
     # It is read by a connection of its own, which needs none that is open.
     "revenue",

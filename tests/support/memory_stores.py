@@ -668,7 +668,7 @@ class _Repeats(_Subject):
 
 def subjects_over(rows: MemoryRows) -> dict[str, Any]:
     """Put a store for each subject over these rows; nothing is kept of sessions and of what the console alone shows."""
-    absent = ("account_mails", "destination_queue", "sessions", "runway_snapshots", "verifications", "refusals")
+    absent = ("account_mails", "message_queue", "sessions", "runway_snapshots", "verifications", "refusals")
     return {
         "merchants": _Merchants(rows),
         "accounts": _Accounts(rows),

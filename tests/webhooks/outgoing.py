@@ -89,7 +89,7 @@ class Script:
 def dispatcher(stores: Stores, script: Script, clock: HeldClock, **more: Any) -> DestinationDispatcher:
     """Make a dispatcher whose waits have no chance in them."""
     return DestinationDispatcher(
-        stores.destination_queue,
+        stores.message_queue,
         script,
         clock,
         channel=Channel.WEBHOOK,
@@ -103,7 +103,7 @@ async def deliveries(stores: Stores, destination_id: int = HOOKS) -> dict[int, D
     keys = await stores.connector.fetch(
         "SELECT merchant_id, alert_number, channel, recipient_id FROM delivery WHERE recipient_id = $1", destination_id
     )
-    found = [await stores.connector.fetch(stores.destination_queue._sql["owed_message"], *key) for key in keys]
+    found = [await stores.connector.fetch(stores.message_queue._sql["owed_message"], *key) for key in keys]
     messages = [_message(rows[0]) for rows in found]
     return {message.delivery.alert.number: message.delivery for message in messages}
 

@@ -88,10 +88,14 @@ class Receiver:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): text.strip() for name, _, text in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        path = head[0].split()[1]
-        self.received.append(Received(path, headers, body.decode()))
-        script = self.answers[path]
-        return await self._say(writer, script.popleft() if script else self.answer)
+        request = Received(head[0].split()[1], headers, body.decode())
+        self.received.append(request)
+        return await self._say(writer, self.choose(request))
+
+    def choose(self, request: Received) -> str:
+        """Choose what a request is answered."""
+        script = self.answers[request.path]
+        return script.popleft() if script else self.answer
 
     async def _say(self, writer: asyncio.StreamWriter, answer: str) -> bool:
         """Say an answer: a status and its body, as in `500 sorry`, or one of the ways to misbehave."""

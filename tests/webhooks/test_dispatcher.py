@@ -290,10 +290,10 @@ async def test_what_waits_for_a_destination_that_is_off_or_gone_is_withdrawn(
 
 async def test_what_a_killed_process_had_claimed_is_due_when_its_lease_ends(ann: Stores, clock: HeldClock) -> None:
     first, second = await tell(ann), await tell(ann)
-    keys = await ann.destination_queue.heads(Channel.WEBHOOK, clock.now(), after=-1, limit=10)
+    keys = await ann.message_queue.heads(Channel.WEBHOOK, clock.now(), after=-1, limit=10)
     until = clock.now() + LEASE_SECONDS * SECOND
-    assert 1 == len(await ann.destination_queue.lease(keys, clock.now(), until=until))
-    assert [] == await ann.destination_queue.lease(keys, clock.now(), until=until)
+    assert 1 == len(await ann.message_queue.lease(keys, clock.now(), until=until))
+    assert [] == await ann.message_queue.lease(keys, clock.now(), until=until)
     script = Script()
     await drained(ann, script, clock)
     assert [] == script.tried
@@ -351,7 +351,7 @@ async def test_old_attempts_are_forgotten(ann: Stores, clock: HeldClock) -> None
         await drained(ann, Script(), clock)
         clock.move(HOUR)
     before = clock.now() - 90 * 60 * SECOND
-    assert [1, 1, 0] == [await ann.destination_queue.forget_attempts(before, limit=1) for _ in range(3)]
+    assert [1, 1, 0] == [await ann.message_queue.forget_attempts(before, limit=1) for _ in range(3)]
     assert [3] == [row[0] for row in await attempts(ann)]
 
 

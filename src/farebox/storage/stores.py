@@ -15,7 +15,7 @@ from farebox.storage.interface import Connector
 from farebox.storage.logins import LoginStore
 from farebox.storage.mail_servers import MailServerStore
 from farebox.storage.merchants import MerchantStore
-from farebox.storage.messages.queue import DestinationQueueStore
+from farebox.storage.messages.queue import MessageQueueStore
 from farebox.storage.prices import PriceStore
 from farebox.storage.refusals import RefusalStore
 from farebox.storage.repeats import RepeatStore
@@ -47,7 +47,7 @@ class Stores(Struct, frozen=True):
     approvals: ApprovalStore
     audit_log: AuditLogStore
     deliveries: DeliveryStore
-    destination_queue: DestinationQueueStore
+    message_queue: MessageQueueStore
     account_mails: AccountMailStore
     mail_servers: MailServerStore
     logins: LoginStore
@@ -78,7 +78,7 @@ class Stores(Struct, frozen=True):
             approvals=ApprovalStore(connector),
             audit_log=AuditLogStore(connector),
             deliveries=DeliveryStore(connector),
-            destination_queue=DestinationQueueStore(connector),
+            message_queue=MessageQueueStore(connector),
             account_mails=AccountMailStore(connector),
             mail_servers=MailServerStore(connector),
             logins=LoginStore(connector),

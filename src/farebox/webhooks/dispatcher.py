@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -22,8 +22,8 @@ from farebox.storage.messages.queue import (
     HELD_ATTEMPTS_MAX,
     AttemptResult,
     DestinationHealth,
-    DestinationQueueStore,
     Key,
+    MessageQueueStore,
     OwedMessage,
 )
 from farebox.storage.records import Delivery, DeliveryState
@@ -115,7 +115,7 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
 
     def __init__(
         self,
-        queue: DestinationQueueStore,
+        queue: MessageQueueStore,
         transport: MessageTransport,
         clock: Clock,
         *,
@@ -124,6 +124,7 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
         chance: Callable[[], float] = random.random,
         connections_max: int = CONNECTIONS_MAX,
         poll_seconds: float = POLL_SECONDS,
+        on_stop: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Prepare.
 
@@ -136,7 +137,9 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
             chance: draws a number from 0 to 1.
             connections_max: how many messages are on their way at once.
             poll_seconds: how often to look for what is due.
+            on_stop: called once nothing is on its way any more.
         """
+        self._on_stop = on_stop
         self._pace = pace or Pace()
         super().__init__(clock, lease_seconds=self._pace.lease_seconds, poll_seconds=poll_seconds)
         self._queue = queue
@@ -157,6 +160,13 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
             if not self._sending:
                 return self._poll_seconds
             await asyncio.wait(self._sending, timeout=self._poll_seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    async def stop(self) -> None:
+        try:
+            await super().stop()
+        finally:
+            if self._on_stop is not None:
+                await self._on_stop()
 
     async def _is_due(self) -> bool:
         # A claim reads before it writes.

@@ -1,21 +1,15 @@
 """What takes a message to a destination: webhooks here; chat has a transport of its own."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
-
-import msgspec
+from typing import Protocol
 
 from farebox.core import ids
-from farebox.presenters.events import VERSION, event_body
-from farebox.service import inputs
+from farebox.presenters.events import event_body
 from farebox.service.errors import ServiceError
 from farebox.storage.destination_records import Destination
 from farebox.storage.messages.queue import OwedMessage
 from farebox.webhooks.sender import GuardedClient, SendResult
 from farebox.webhooks.signing import signed_headers
-
-TEST_TYPE: Final = "webhook.test"
-"""The type of what the test button sends: no event, and nothing of an account."""
 
 SigningSecrets = Callable[[Destination, int], Sequence[str]]
 """The secrets that sign a destination's messages at a time; raises ServiceError if they can't be read."""
@@ -43,25 +37,12 @@ class WebhookTransport:
         self._secrets = secrets
 
     async def send(self, message: OwedMessage, destination: Destination, now: int) -> SendResult:
-        alert = message.delivery.alert
-        return await self._post(destination, webhook_id(message), event_body(alert), now)
-
-    async def send_test(self, destination: Destination, now: int) -> SendResult:
-        """Send something by which an owner sees that messages come through and verify."""
-        event = {
-            "type": TEST_TYPE,
-            "version": VERSION,
-            "timestamp": inputs.format_time(now),
-            "data": {"destinationId": destination.id},
-        }
-        return await self._post(destination, f"test_{now}_{destination.id}", msgspec.json.encode(event).decode(), now)
-
-    async def _post(self, destination: Destination, message_id: str, body: str, now: int) -> SendResult:
+        body = event_body(message.delivery.alert)
         try:
             secrets = self._secrets(destination, now)
         except ServiceError as error:
             return SendResult(None, str(error), 0)
-        headers = signed_headers(secrets, webhook_id=message_id, body=body, now=now)
+        headers = signed_headers(secrets, webhook_id=webhook_id(message), body=body, now=now)
         return await self._sender.post(destination.url, body.encode(), headers)
 
 

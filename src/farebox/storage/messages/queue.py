@@ -56,7 +56,7 @@ class DestinationHealth(Struct, frozen=True):
     """Nothing is sent before then."""
 
 
-class DestinationQueueStore(SubjectStore):
+class MessageQueueStore(SubjectStore):
     """The deliveries to the destinations of one database."""
 
     async def heads(self, channel: int, now: int, *, after: int, limit: int) -> Sequence[Key]:
