@@ -28,6 +28,7 @@ from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.ledger.grant_sweep import GrantSweep
 from farebox.service.operator.database_watch import WATCH_SECONDS, DatabaseWatch
 from farebox.service.operator.grant_notices import NOTICE_SECONDS, GrantNotices
+from farebox.service.operator.spending_watch import LOOK_SECONDS
 from farebox.service.operator.throughput import SAMPLE_SECONDS
 from farebox.service.people.destination_secrets import DestinationSecrets
 from farebox.service.people.key_last_used import WRITE_SECONDS
@@ -101,6 +102,7 @@ def background_work(farebox: Farebox, limits: DeliveryLimits = DELIVERY_LIMITS) 
             pause_seconds=WATCH_SECONDS,
             is_pause_first=True,
         ),
+        Periodic("looks at spending", farebox.spending_watch.look, pause_seconds=LOOK_SECONDS),
         Periodic("usage rollups", farebox.usage_rollup.roll_up, pause_seconds=ROLLUP_SECONDS),
         Periodic("rollups of all books", farebox.usage_rollup.roll_up_rest, pause_seconds=ROLLUP_REST_SECONDS),
         Periodic(

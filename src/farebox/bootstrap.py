@@ -37,7 +37,10 @@ from farebox.service.operator.key_budgets import KeyBudgets
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.prices import Prices
+from farebox.service.operator.runway_thresholds import RunwayThresholds
+from farebox.service.operator.spending_watch import SpendingWatch
 from farebox.service.operator.throughput import Throughput
+from farebox.service.operator.unusual_spending import UnusualSpendings
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.key_last_used import LastUsed
 from farebox.service.people.passwords import Passwords
@@ -86,6 +89,15 @@ def gate_rules(settings: Settings) -> Rules | None:
     return load_rules(Path(settings.gate_file))
 
 
+def _operator_info(settings: Settings) -> OperatorInfo:
+    return OperatorInfo(
+        public_url=settings.links_url,
+        support_contact=settings.support_contact,
+        mail_folder="" if settings.smtp_url else str(MAIL_FOLDER),
+        mail_server=settings.mail_server,
+    )
+
+
 class Farebox(Struct, frozen=True):
     """The parts of one process, put together over one database; nothing runs before `running`."""
 
@@ -97,6 +109,7 @@ class Farebox(Struct, frozen=True):
     passwords: Passwords
     key_last_used: LastUsed
     usage_rollup: UsageRollup
+    spending_watch: SpendingWatch
     refusal_counts: RefusalCounts
 
     @classmethod
@@ -108,7 +121,9 @@ class Farebox(Struct, frozen=True):
         stores = Stores.over(connector)
         clock = clock or SystemClock()
         usage_rollup = UsageRollup(stores.usage)
-        committer = Committer(connector, clock, limits=committer_limits, on_commit=usage_rollup.note)
+        spending_watch = SpendingWatch(stores, clock)
+        on_commit = (usage_rollup.note, spending_watch.note)
+        committer = Committer(connector, clock, limits=committer_limits, on_commit=on_commit)
         passwords = Passwords()
         sign_in = SignIn(stores, clock, Signer(settings.secret_key), passwords)
         limits = settings.approval_above.limits
@@ -117,6 +132,7 @@ class Farebox(Struct, frozen=True):
         merchants = Merchants(stores, clock, limits=limits)
         annotations = Annotations(stores, clock)
         usage, refusals = UsageReader(stores.usage, clock), RefusalReader(stores.refusals, clock)
+        runway_thresholds = RunwayThresholds(stores, clock, merchants)
         services = Services(
             balances=Balances(connector, clock),
             queries=Queries(stores, clock),
@@ -128,7 +144,7 @@ class Farebox(Struct, frozen=True):
             quotes=Quotes(stores, clock),
             price_imports=PriceImports(stores, clock),
             prices=Prices(stores, clock),
-            merchant_changes=MerchantChanges(merchants, operations, annotations),
+            merchant_changes=MerchantChanges(merchants, operations, annotations, runway_thresholds),
             annotations=annotations,
             repeats=Repeats(stores, clock),
             users=Users(stores, clock, sign_in),
@@ -137,6 +153,7 @@ class Farebox(Struct, frozen=True):
             approvals=Approvals(stores, committer, limits=limits),
             audit_log=AuditLog(stores),
             key_budgets=KeyBudgets(stores, clock, merchants),
+            runway_thresholds=runway_thresholds,
             key_usage=KeyUsageReader(stores.usage, clock),
             usage=usage,
             revenue=RevenueReader(stores.revenue, clock),
@@ -148,13 +165,9 @@ class Farebox(Struct, frozen=True):
             console=ConsoleQueries(stores, clock),
             verifications=Verifications(stores, clock, {**os.environ, **settings.environment}),
             throughput=Throughput(committer),
+            unusual_spendings=UnusualSpendings(stores, clock),
             health=HealthCheck(stores, committer, clock),
-            operator=OperatorInfo(
-                public_url=settings.links_url,
-                support_contact=settings.support_contact,
-                mail_folder="" if settings.smtp_url else str(MAIL_FOLDER),
-                mail_server=settings.mail_server,
-            ),
+            operator=_operator_info(settings),
         )
         return cls(
             settings=settings,
@@ -165,6 +178,7 @@ class Farebox(Struct, frozen=True):
             passwords=passwords,
             key_last_used=LastUsed(stores.api_keys, clock),
             usage_rollup=usage_rollup,
+            spending_watch=spending_watch,
             refusal_counts=refusal_counts,
         )
 

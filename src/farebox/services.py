@@ -22,7 +22,9 @@ from farebox.service.operator.key_budgets import KeyBudgets
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.prices import Prices
+from farebox.service.operator.runway_thresholds import RunwayThresholds
 from farebox.service.operator.throughput import Throughput
+from farebox.service.operator.unusual_spending import UnusualSpendings
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.sign_in import SignIn
 from farebox.service.people.users import Staff, Users
@@ -72,6 +74,7 @@ class Services(Struct, frozen=True):
     approvals: Approvals
     audit_log: AuditLog
     key_budgets: KeyBudgets
+    runway_thresholds: RunwayThresholds
     key_usage: KeyUsageReader
     usage: UsageReader
     revenue: RevenueReader
@@ -83,5 +86,6 @@ class Services(Struct, frozen=True):
     console: ConsoleQueries
     verifications: Verifications
     throughput: Throughput
+    unusual_spendings: UnusualSpendings
     health: HealthCheck
     operator: OperatorInfo

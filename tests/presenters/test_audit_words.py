@@ -117,6 +117,8 @@ async def _moves(farebox: Farebox, sam: Principal, tess: Principal) -> int:
         await operations.set_credit_limit(merchant_id, amount, principal=sam)
     for amounts in (["20", "5"], []):
         await operations.set_thresholds(merchant_id, amounts, principal=sam)
+    for days in ([14, 3], []):
+        await farebox.services.runway_thresholds.set(merchant_id, days, principal=sam)
     for is_frozen in (True, False):
         await operations.set_frozen(merchant_id, is_frozen=is_frozen, principal=sam)
     approvals = farebox.services.approvals
@@ -192,6 +194,8 @@ async def _keys(farebox: Farebox, merchant_id: int) -> None:
     theirs = await merchants.create_key(KeyKind.MERCHANT, merchant_id=merchant_id, name="jobs", principal=SAM)
     await budgets.set(theirs.key.key_id, {"day": "10", "total": "2500"}, zone="UTC", principal=SAM)
     await budgets.set(theirs.key.key_id, {}, zone="UTC", principal=SAM)
+    await merchants.suspend_key(theirs.key.key_id, principal=SAM)
+    await merchants.resume_key(theirs.key.key_id, principal=SAM)
     await budgets.rename(theirs.key.key_id, "nightly jobs", principal=SAM)
     await budgets.rename(theirs.key.key_id, None, principal=SAM)
 
@@ -240,6 +244,10 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
         "adjusted the balance by 3.00 CHF, A-2, gift",
     },
     Action.SET_THRESHOLDS: {"set the thresholds to 5.00 and 20.00 CHF", "removed all thresholds"},
+    Action.SET_RUNWAY_THRESHOLDS: {
+        "set the thresholds in days left to 3 and 14",
+        "removed all thresholds in days left",
+    },
     Action.SET_CREDIT_LIMIT: {
         "raised the credit limit from 0.00 to 100.00 CHF",
         "left the credit limit at 100.00 CHF",
@@ -285,6 +293,8 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
         "said that service key “geo from here” (fbs_…) belongs to the command line",
     },
     Action.REVOKE_KEY: {"revoked service key “geo from here” (fbs_…)"},
+    Action.SUSPEND_KEY: {"suspended a key of the merchant's “jobs” (fbm_…)"},
+    Action.RESUME_KEY: {"resumed a key of the merchant's “jobs” (fbm_…)"},
     Action.SET_KEY_BUDGET: {
         "limited a key of the merchant's “jobs” (fbm_…) to 10.00 per day, 2,500.00 CHF in all (UTC)",
         "took the budget of a key of the merchant's “jobs” (fbm_…) away",

@@ -187,6 +187,11 @@ ACTIONS: Final[dict[str, tuple[Operation, set[str], Callable[[Scene], Awaitable[
         lambda scene: scene.farebox.services.annotations.note(scene.merchant_id, "late", principal=scene.principal),
     ),
     "thresholds": (Operation.SET_THRESHOLDS, SETUP, _money("set_thresholds", amounts=["5"])),
+    "thresholds in days left": (
+        Operation.SET_THRESHOLDS,
+        SETUP,
+        lambda scene: scene.farebox.services.runway_thresholds.set(scene.merchant_id, [7], principal=scene.principal),
+    ),
     "add a merchant": (
         Operation.MANAGE_MERCHANTS,
         SETUP,
@@ -227,6 +232,8 @@ ACTIONS: Final[dict[str, tuple[Operation, set[str], Callable[[Scene], Awaitable[
     "end a key": (Operation.MANAGE_KEYS, SETUP, _key("expire_key", KeyKind.SERVICE, LATER)),
     "rotate a key": (Operation.MANAGE_KEYS, SETUP, _key("rotate_key", KeyKind.SERVICE)),
     "revoke a merchant's key": (Operation.MANAGE_MERCHANT_KEYS, SETUP, _key("revoke_key", KeyKind.MERCHANT)),
+    "suspend a merchant's key": (Operation.SUSPEND_MERCHANT_KEY, EITHER, _key("suspend_key", KeyKind.MERCHANT)),
+    "resume a merchant's key": (Operation.SUSPEND_MERCHANT_KEY, EITHER, _key("resume_key", KeyKind.MERCHANT)),
     "end a merchant's key": (Operation.MANAGE_MERCHANT_KEYS, SETUP, _key("expire_key", KeyKind.MERCHANT, LATER)),
     "rotate a merchant's key": (Operation.MANAGE_MERCHANT_KEYS, SETUP, _key("rotate_key", KeyKind.MERCHANT)),
     "register a user": (
@@ -296,7 +303,10 @@ async def test_everybody_reads(roles: StaffRole) -> None:
 @pytest.mark.parametrize("operation", Operation)
 def test_a_merchants_user_is_no_staff(operation: Operation) -> None:
     user = Principal("ann@northwind.example")
-    of_users = {Operation.SET_THRESHOLDS, Operation.MANAGE_USERS, Operation.MANAGE_MERCHANT_KEYS}
+    of_users = {
+        *(Operation.SET_THRESHOLDS, Operation.MANAGE_USERS),
+        *(Operation.MANAGE_MERCHANT_KEYS, Operation.SUSPEND_MERCHANT_KEY),
+    }
     assert (operation in of_users) == user.may(operation)
     if operation not in of_users:
         with pytest.raises(Forbidden, match="yours is no role"):

@@ -389,7 +389,7 @@ def _running(rollup: UsageRollup) -> AbstractAsyncContextManager[None]:
 @asynccontextmanager
 async def _charging(ledger: ServiceParts, rollup: UsageRollup) -> AsyncIterator[Operations]:
     """Charge through a committer that tells the rollup, as a server's does."""
-    committer = Committer(ledger.stores.connector, ledger.clock, on_commit=rollup.note)
+    committer = Committer(ledger.stores.connector, ledger.clock, on_commit=[rollup.note])
     await committer.start()
     yield Operations(committer, ledger.clock, ledger.stores.prices)
     await committer.close()

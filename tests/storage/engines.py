@@ -29,7 +29,7 @@ TABLES: Final = (
         "repeat",
         "lone_move",
     ),
-    *("refusal", "merchant_note"),
+    *("refusal", "merchant_note", "runway_episode", "spending_peak", "unusual_spending"),
     *(
         "delivery_attempt",
         "delivery",

@@ -145,6 +145,8 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
     ),
     "api_keys.revoke": lambda stores, item: stores.api_keys.revoke(40, NOW, item),
     "api_keys.revoke of a merchant": lambda stores, item: stores.api_keys.revoke(ANN, NOW, item),
+    "api_keys.suspend": lambda stores, item: stores.api_keys.suspend(ANN, NOW, item),
+    "api_keys.resume": lambda stores, item: stores.api_keys.resume(45, item),
     "api_keys.rotate": lambda stores, item: stores.api_keys.rotate(
         40, successor=staff_key(41), expires_at=NOW, audit_entry=item
     ),
@@ -165,6 +167,8 @@ async def set_up(stores: Stores) -> None:
     await add_merchant(stores)
     await stores.users.add(User(ANN, 1, "old@example.com", NOW))
     await stores.api_keys.create(staff_key(40))
+    await stores.api_keys.create(merchant_key(45))
+    await stores.api_keys.suspend(45, NOW)
 
 
 async def all_set_up(stores: Stores) -> list[Any]:

@@ -43,7 +43,7 @@ from farebox.core.state import BatchState, Decision, KeyRecord, MoreGrantsNeeded
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.storage import sql
-from farebox.storage.api_keys import KeyEnded
+from farebox.storage.api_keys import KeyEnded, KeyUnchanged
 from farebox.storage.batch_grants import more_merchants
 from farebox.storage.destination_records import Channel
 from farebox.storage.interface import (
@@ -233,6 +233,8 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "api_keys.find": lambda stores: stores.api_keys.find(1),
     "api_keys.expire": lambda stores: stores.api_keys.expire(1, NOW, now=NOW),
     "api_keys.revoke": lambda stores: stores.api_keys.revoke(1, NOW),
+    "api_keys.suspend": lambda stores: stores.api_keys.suspend(1, NOW),
+    "api_keys.resume": lambda stores: stores.api_keys.resume(1),
     "api_keys.rotate": lambda stores: stores.api_keys.rotate(1, successor=staff_key(2), expires_at=NOW),
     "prices.add": add_price,
     "prices.add_all": lambda stores: stores.prices.add_all([Price(7, "image", UNIT, NOW)], NOW),
@@ -334,7 +336,7 @@ CALLED_ELSEWHERE: Final = {
         "verifications",
         "refusals",
     ),
-    "reports",
+    *("reports", "runway_episodes", "spending"),
     # It is read by a connection of its own, which needs none that is open.
     "revenue",
 }
@@ -487,7 +489,7 @@ async def test_a_key_is_found_by_its_digest_its_id_and_its_merchant(stores: Stor
         await stores.api_keys.create(key)
     assert KeyRecord(2, KeyKind.MERCHANT, ANN, NOW + 5, NOW + 6) == await stores.api_keys.authenticate(ANN, digest(2))
     assert KeyRecord(
-        4, KeyKind.SUPPORT, None, NOW, None, EVERY_ROLE, None, support.name, "1"
+        4, KeyKind.SUPPORT, None, NOW, None, EVERY_ROLE, None, None, support.name, "1"
     ) == await stores.api_keys.authenticate(None, digest(4))
     for merchant_id, number in ((None, 2), (BEN, 2), (ANN, 3), (None, 9)):
         assert await stores.api_keys.authenticate(merchant_id, digest(number)) is None
@@ -520,6 +522,69 @@ async def test_a_revoked_key_stays_revoked(stores: Stores, is_staff: bool) -> No
     assert list(others) == [await stores.api_keys.find(number) for number in (3, 4)]
     with pytest.raises(NotFound):
         await stores.api_keys.revoke(9, NOW)
+
+
+@every_store
+async def test_a_suspended_key_opens_nothing_until_it_is_resumed(stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
+    key = merchant_key(2)
+    await stores.api_keys.create(key)
+    await stores.api_keys.suspend(2, NOW + 5)
+    with pytest.raises(KeyUnchanged):
+        await stores.api_keys.suspend(2, NOW + 9)
+    assert replace(key, suspended_at=NOW + 5) == await stores.api_keys.find(2)
+    assert KeyRecord(2, KeyKind.MERCHANT, ANN, None, None, suspended_at=NOW + 5) == await stores.api_keys.authenticate(
+        ANN, digest(2)
+    )
+    asked = [(ANN, digest(2)), (ANN, digest(ANN))]
+    assert {digest(ANN): 5 * UNIT} == await stores.connector.balances(asked, NOW + 5)
+    # From the moment at which it is written, whatever a process's clock says.
+    assert {digest(ANN): 5 * UNIT} == await stores.connector.balances(asked, NOW)
+    await stores.api_keys.resume(2)
+    with pytest.raises(KeyUnchanged):
+        await stores.api_keys.resume(2)
+    assert key == await stores.api_keys.find(2)
+    assert {digest(2): 5 * UNIT, digest(ANN): 5 * UNIT} == await stores.connector.balances(asked, NOW)
+
+
+@every_store
+async def test_a_suspended_key_pays_for_nothing(stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
+    await add_price(stores)
+    await stores.api_keys.create(merchant_key(2))
+    named = Payer(ANN, digest(2))
+    await stores.api_keys.suspend(2, NOW)
+    (refused,) = await do(stores, Charge(named, "image", 1, "a"))
+    assert Code.MERCHANT_NOT_FOUND == refused.code
+    await stores.api_keys.resume(2)
+    (charged,) = await do(stores, Charge(named, "image", 1, "a"))
+    assert Code.OK == charged.code
+
+
+@every_store
+async def test_only_a_merchants_key_that_has_not_ended_is_suspended(stores: Stores) -> None:
+    await add_merchant(stores)
+    await stores.api_keys.create(staff_key(2))
+    for number, ends in ((3, {"revoked_at": NOW}), (4, {"expires_at": NOW})):
+        await stores.api_keys.create(merchant_key(number, **ends))
+        with pytest.raises(KeyEnded):
+            await stores.api_keys.suspend(number, NOW)
+    for number in (2, 9):
+        with pytest.raises(NotFound):
+            await stores.api_keys.suspend(number, NOW)
+        with pytest.raises(NotFound):
+            await stores.api_keys.resume(number)
+
+
+@every_store
+async def test_a_suspended_keys_successor_works_and_the_key_itself_stays_suspended(stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
+    await stores.api_keys.create(merchant_key(2))
+    await stores.api_keys.suspend(2, NOW)
+    await stores.api_keys.rotate(2, successor=merchant_key(3), expires_at=NOW + 9)
+    assert replace(merchant_key(2), suspended_at=NOW, expires_at=NOW + 9) == await stores.api_keys.find(2)
+    assert merchant_key(3) == await stores.api_keys.find(3)
+    assert [digest(3)] == list(await stores.connector.balances([(ANN, digest(2)), (ANN, digest(3))], NOW))
 
 
 @every_store

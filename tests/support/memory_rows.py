@@ -407,7 +407,9 @@ def key_record(key: ApiKey) -> KeyRecord:
     kind = KeyKind.MERCHANT if key.merchant_id is not None else key.kind
     validity = (key.expires_at, key.revoked_at)
     name = key.name if key.merchant_id is None else None
-    return KeyRecord(key.key_id, kind, key.merchant_id, *validity, key.roles, key.budget_id, name, key.people)
+    return KeyRecord(
+        key.key_id, kind, key.merchant_id, *validity, key.roles, key.budget_id, key.suspended_at, name, key.people
+    )
 
 
 def _picked(table: Mapping[_Key, _Row], places: Sequence[_Key]) -> dict[_Key, _Row]:

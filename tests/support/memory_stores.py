@@ -20,7 +20,7 @@ from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
 from farebox.core.pricing.priced import read_priced
 from farebox.core.state import KeyRecord
 from farebox.core.transfers import Transfer
-from farebox.storage.api_keys import KeyEnded
+from farebox.storage.api_keys import KeyEnded, KeyUnchanged
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.merchants import ALL_MERCHANTS
@@ -296,6 +296,19 @@ class _ApiKeys(_Subject):
         self._rows.keys[key_id] = replace(key, revoked_at=at)
         self._rows.log(audit_entry)
 
+    async def suspend(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
+        if self._suspendable(key_id).suspended_at is not None:
+            raise KeyUnchanged
+        self._rows.keys[key_id] = replace(self._valid(key_id, at), suspended_at=at)
+        self._rows.log(audit_entry)
+
+    async def resume(self, key_id: int, audit_entry: AuditEntry | None = None) -> None:
+        key = self._suspendable(key_id)
+        if key.suspended_at is None:
+            raise KeyUnchanged
+        self._rows.keys[key_id] = replace(key, suspended_at=None)
+        self._rows.log(audit_entry)
+
     async def rename(self, key: ApiKey, name: str | None, audit_entry: AuditEntry | None = None) -> None:
         self._rows.keys[key.key_id] = replace(self._rows.key(key.key_id), name=name)
         self._rows.log(audit_entry)
@@ -322,6 +335,12 @@ class _ApiKeys(_Subject):
         self._rows.keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, expires_at))
         self._rows.keys[successor.key_id] = replace(successor, budget_id=key.budget_id)
         self._rows.log(audit_entry)
+
+    def _suspendable(self, key_id: int) -> ApiKey:
+        key = self._rows.key(key_id)
+        if key.merchant_id is None:
+            raise NotFound("no merchant has it")
+        return key
 
     def _valid(self, key_id: int, now: int) -> ApiKey:
         key = self._rows.key(key_id)
@@ -668,7 +687,10 @@ class _Repeats(_Subject):
 
 def subjects_over(rows: MemoryRows) -> dict[str, Any]:
     """Put a store for each subject over these rows; nothing is kept of sessions and of what the console alone shows."""
-    absent = ("account_mails", "message_queue", "sessions", "runway_snapshots", "verifications", "refusals")
+    absent = (
+        *("account_mails", "message_queue", "sessions", "runway_snapshots", "verifications", "refusals"),
+        *("runway_episodes", "spending"),
+    )
     return {
         "merchants": _Merchants(rows),
         "accounts": _Accounts(rows),

@@ -145,7 +145,13 @@ async def test_merchant_that_nobody_is_is_a_404(farebox: Farebox, client: AppCli
 async def test_key_that_nobody_has_is_a_404(farebox: Farebox, client: AppClient, key_id: str) -> None:
     seeds = await seed(farebox)
     before = await _log(client, seeds)
-    for rest, body in (("revoke", NO_BODY), ("expire", {"expires": FAR}), ("rotate", {})):
+    for rest, body in (
+        ("revoke", NO_BODY),
+        ("suspend", NO_BODY),
+        ("resume", NO_BODY),
+        ("expire", {"expires": FAR}),
+        ("rotate", {}),
+    ):
         reply = await _ask(client, seeds, "POST", f"{KEYS}/{key_id}/{rest}", body)
         assert (404, "not_found") == (reply.status, reply.code), rest
     assert before == await _log(client, seeds)
@@ -287,7 +293,7 @@ async def test_new_merchant_is_there_with_a_key_that_works_at_once(farebox: Fare
     made = (await _ask(client, seeds, "POST", MERCHANTS, content)).data
     silent = [{"amount": amount, "isArmed": False} for amount in ("5.00", "20.00")]
     api_key, merchant_id = made.pop("apiKey"), made["merchantId"]
-    rules = {"name": "Contoso", "currency": "EUR", "creditLimit": "1.50", "thresholds": silent}
+    rules = {"name": "Contoso", "currency": "EUR", "creditLimit": "1.50", "thresholds": silent, "runwayThresholds": []}
     assert made == (await _ask(client, seeds, "GET", f"{MERCHANTS}/{merchant_id}")).data
     assert made.pop("createdAt")
     nothing = dict.fromkeys(("posted", "held", "available", "owed"), "0.00")
@@ -441,6 +447,7 @@ async def test_new_key_works_and_is_listed_without_its_text(farebox: Farebox, cl
         "name": None if kind == "merchant" else "geo",
         "expiresAt": "2100-01-01T00:00:00.000000Z",
         "revokedAt": None,
+        "suspendedAt": None,
         "roles": ["support", "administrator"] if kind == "support" else [],
         "budget": None,
     } == key
@@ -494,6 +501,52 @@ async def test_revoked_key_is_closed_at_once_and_for_ever(farebox: Farebox, clie
         reply = await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/{rest}", body)
         assert (409, "conflict") == (reply.status, reply.code)
         assert "revoked or expired" in reply.message
+
+
+async def test_a_suspended_key_opens_nothing_until_it_is_resumed(farebox: Farebox, client: AppClient) -> None:
+    seeds = await seed(farebox)
+    text, key = await _make_key(client, seeds, "merchant")
+    suspended = (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/suspend")).data
+    assert suspended["suspendedAt"] is not None
+    refused = await client.get("/api/balance", text)
+    assert (401, "invalid_api_key", "Invalid API key") == (refused.status, refused.code, refused.message)
+    charge = {"merchant": text, "type": "image", "quantity": 1, "idempotencyKey": "c"}
+    named = await client.post("/api/charges", seeds.service_key, charge)
+    assert (404, "merchant_not_found") == (named.status, named.code)
+    # Other keys of the merchant go on.
+    assert 200 == (await client.get("/api/balance", seeds.merchant_key)).status
+    before = await _log(client, seeds)
+    again = await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/suspend")
+    assert ("true", suspended) == (again.header("idempotent-replay"), again.data)
+    assert before == await _log(client, seeds)
+    resumed = await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/resume")
+    assert key == resumed.data
+    assert 200 == (await client.get("/api/balance", text)).status
+    assert 200 == (await client.post("/api/charges", seeds.service_key, charge)).status
+    before = await _log(client, seeds)
+    again = await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/resume")
+    assert "true" == again.header("idempotent-replay")
+    assert before == await _log(client, seeds)
+
+
+async def test_a_hold_that_a_suspended_key_made_is_captured(farebox: Farebox, client: AppClient) -> None:
+    seeds = await seed(farebox)
+    text, key = await _make_key(client, seeds, "merchant")
+    body = {"merchant": text, "type": "image", "quantity": 1, "idempotencyKey": "h"}
+    hold = (await client.post("/api/holds", seeds.service_key, body)).data["holdId"]
+    await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/suspend")
+    reply = await client.post(f"/api/holds/{hold}/capture", seeds.service_key, {"idempotencyKey": "x"})
+    assert 200 == reply.status
+
+
+@pytest.mark.parametrize("kind", ["service", "support"])
+async def test_only_merchants_keys_are_suspended(farebox: Farebox, client: AppClient, kind: str) -> None:
+    seeds = await seed(farebox)
+    _, key = await _make_key(client, seeds, kind)
+    for action in ("suspend", "resume"):
+        reply = await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/{action}")
+        assert (409, "conflict") == (reply.status, reply.code)
+        assert "only merchants' keys are suspended" in reply.message
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -703,6 +756,7 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ("PATCH", "{m}", {"name": "Contoso"}, "rename_merchant", "merchantId", "Contoso"),
     ("PATCH", "{m}", {"thresholds": ["20", "5"]}, "set_thresholds", "merchantId", "5.00 USD, 20.00 USD"),
     ("PATCH", "{m}", {"thresholds": []}, "set_thresholds", "merchantId", "none"),
+    ("PATCH", "{m}", {"runwayThresholds": [14, 3]}, "set_runway_thresholds", "merchantId", "3, 14"),
     ("PATCH", "{m}", {"creditLimit": "7"}, "set_credit_limit", "merchantId", "from 0.00 USD to 7.00 USD"),
     ("PATCH", "{m}", {"tags": ["VIP", "eu"]}, "set_tags", "merchantId", "eu, vip"),
     ("POST", "{m}/notes", {"text": "pays late"}, "note", "noteId", "pays late"),
@@ -715,6 +769,8 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ("POST", "{m}/keys", {}, "create_key", "key.keyId", "{key.hint}"),
     ("POST", KEYS, {"kind": "service", "name": "geo"}, "create_key", "key.keyId", "{key.hint} geo"),
     ("POST", KEYS + "/{k}/revoke", NO_BODY, "revoke_key", "keyId", "{hint}"),
+    ("POST", KEYS + "/{k}/suspend", NO_BODY, "suspend_key", "keyId", "{hint}"),
+    ("POST", KEYS + "/{k}/resume", NO_BODY, "resume_key", "keyId", "{hint}"),
     (
         *("POST", KEYS + "/{k}/expire", {"expires": FAR}, "expire_key"),
         *("keyId", "{hint} from 2100-01-01T00:00:00.000000Z"),
@@ -818,6 +874,8 @@ async def test_each_action_is_in_the_audit_log_once(
         target = target.replace(name, value)
     if path in ("{m}/close", "{m}/reopen"):
         await empty(farebox, seeds.merchant_id, is_closed=path == "{m}/reopen")
+    if path.endswith("/resume"):
+        await farebox.services.merchants.suspend_key(key.key.key_id)
     before = await _log(client, seeds)
     with later(farebox, seconds=0):
         now = farebox.clock.now()

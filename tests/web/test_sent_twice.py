@@ -77,7 +77,7 @@ CASES: Final[dict[str, Case]] = {
     f"{MERCHANT}/name": Case(SETTINGS_PAGE, {"name": "Northwind"}),
     f"{MERCHANT}/credit-limit": Case(SETTINGS_PAGE, {"credit_limit": "10"}),
     f"{MERCHANT}/credit-limit/confirm": Case(SETTINGS_PAGE, {"credit_limit": "10"}, preview=f"{MERCHANT}/credit-limit"),
-    f"{MERCHANT}/thresholds": Case(SETTINGS_PAGE, {"thresholds": "5"}),
+    f"{MERCHANT}/thresholds": Case(SETTINGS_PAGE, {"thresholds": "5", "runway_thresholds": "7"}),
     f"{MERCHANT}/tags": Case(NOTES_PAGE, {"tags": "vip"}),
     f"{MERCHANT}/notes": Case(NOTES_PAGE, {"text": "pays late"}),
     f"{MERCHANT}/close": Case(f"{MERCHANT}/close", {"reason": "gone"}),
@@ -124,7 +124,7 @@ CASES: Final[dict[str, Case]] = {
     f"{KEYS}/{{service_key}}/end": Case(f"{KEYS}/{{service_key}}", {"expires": "2100-01-01T00:00"}),
     f"{KEYS}/{{service_key}}/name": Case(f"{KEYS}/{{service_key}}", {"name": "geo once more"}),
     f"{KEYS}/{{service_key}}/revoke": Case(f"{KEYS}/{{service_key}}/revoke"),
-    f"{ACCOUNT}/alerts": Case(f"{ACCOUNT}/alerts", {"amount": "5"}, who="ann"),
+    f"{ACCOUNT}/alerts": Case(f"{ACCOUNT}/alerts", {"amount": "5", "days": "7"}, who="ann"),
     f"{ACCOUNT}/alerts/reports": Case(f"{ACCOUNT}/alerts/reports", {"zone": "Europe/Berlin"}, who="ann"),
     f"{ACCOUNT}/alerts/test": Case(f"{ACCOUNT}/alerts", who="ann"),
 }
@@ -137,6 +137,8 @@ for root, who in ((ACCOUNT, "ann"), (MERCHANT, "sam")):
             f"{key}/end": Case(key, {"expires": "2100-01-01T00:00"}, who=who),
             f"{key}/name": Case(key, {"name": "jobs"}, who=who),
             f"{key}/budget": Case(key, {"day": "5"}, who=who),
+            f"{key}/suspend": Case(f"{key}/suspend", who=who),
+            f"{key}/resume": Case(key, who=who),
             f"{key}/revoke": Case(f"{key}/revoke", who=who),
             f"{root}/people": Case(f"{root}/people", {"email": "new@shop.example", "role": "viewer"}, who=who),
             f"{root}/people/again": Case(f"{root}/people", hidden=USER, who=who),
@@ -219,6 +221,8 @@ async def prepare(site: Site, path: str) -> dict[str, str]:
     assert asked.approval is not None
     grant = await give_credit(farebox, seeds.merchant_id)
     charge, hold = await _charge(site, seeds), await _hold(site, seeds)
+    if "/resume" in path:
+        await services.merchants.suspend_key(key.key_id)
     if "/unfreeze" in path:
         await services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     if path in (f"{MERCHANT}/close", f"{MERCHANT}/reopen"):

@@ -8,8 +8,11 @@ from farebox.alerts.credit_ends import credit_ends_words
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.low_balance import low_balance_words
 from farebox.alerts.mail import Headers, MailSettings, compose_mail
+from farebox.alerts.runway_short import runway_short_words
+from farebox.alerts.unusual_spending import unusual_spending_words
 from farebox.alerts.used_up import used_up_words
 from farebox.core import ids
+from farebox.core.alerts import AlertKind
 from farebox.storage.records import Delivery
 
 
@@ -66,5 +69,9 @@ def alert_context(told: AlertWords, *, merchant: str, balance: str, currency: st
 def _words(subject: AlertSubject) -> AlertWords:
     if subject.grant is not None:
         return credit_ends_words(subject, subject.grant)
+    if subject.mail.alert.kind == AlertKind.RUNWAY_SHORT:
+        return runway_short_words(subject)
+    if subject.mail.alert.kind == AlertKind.UNUSUAL_SPENDING:
+        return unusual_spending_words(subject)
     threshold = subject.mail.alert.threshold
     return used_up_words(subject) if threshold is None else low_balance_words(subject, threshold)

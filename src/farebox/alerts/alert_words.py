@@ -13,7 +13,7 @@ from farebox.core.credit.grants import Grant
 from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import spendable_of
 from farebox.service.languages import ENGLISH, Language, gettext_noop
-from farebox.storage.records import Delivery, Merchant
+from farebox.storage.records import ApiKey, Delivery, Merchant
 
 
 class AlertSubject(Struct, frozen=True):
@@ -32,6 +32,8 @@ class AlertSubject(Struct, frozen=True):
     """The grant whose credit ends, if that is told."""
 
     language: Language = ENGLISH
+    key: ApiKey | None = None
+    """The API key that spent most, if unusual spending is told."""
 
     @property
     def spendable(self) -> int:

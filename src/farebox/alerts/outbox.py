@@ -19,7 +19,7 @@ from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_words import in_words
 from farebox.storage.interface import StorageError
-from farebox.storage.records import Delivery
+from farebox.storage.records import ApiKey, Delivery
 from farebox.storage.stores import Stores
 
 _MAIL_ZONE: Final = ZoneInfo("UTC")
@@ -74,7 +74,13 @@ class Outbox:
         await self._ensure_wanted(mail, account, grant)
         runway = await self._runway_in_words(mail, account)
         subject = AlertSubject(
-            mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway, grant=grant
+            mail=mail,
+            merchant=merchant,
+            account=account,
+            transfer=transfer,
+            runway=runway,
+            grant=grant,
+            key=await self._key(mail.alert),
         )
         return alert_message(subject, self._settings)
 
@@ -84,6 +90,11 @@ class Outbox:
             return None
         number, _ = read_terms(transfer.given or "")
         return await self._stores.grants.find(alert.merchant_id, number)
+
+    async def _key(self, alert: Alert) -> ApiKey | None:
+        """Read the API key that spent most, as it is now, if unusual spending is told and one did."""
+        key_id = alert.read_facts.get("key_id") if alert.kind == AlertKind.UNUSUAL_SPENDING else None
+        return None if key_id is None else await self._stores.api_keys.find(key_id)
 
     async def _ensure_wanted(self, mail: Delivery, account: Account, grant: Grant | None) -> None:
         """Go on if the user is still registered, and what the mail tells of is not over.
@@ -102,7 +113,13 @@ class Outbox:
             return
         if account.closed_at is not None:
             raise Withdrawn("the merchant was closed")
-        if alert.threshold is None:
+        if alert.kind == AlertKind.RUNWAY_SHORT:
+            episodes = await self._stores.runway_episodes.list(alert.merchant_id)
+            if all(episode.alert_number != alert.number for episode in episodes):
+                raise Withdrawn("money has arrived since, the money lasts for longer, or the threshold was removed")
+        elif alert.kind == AlertKind.UNUSUAL_SPENDING:
+            pass
+        elif alert.threshold is None:
             if not account.is_exhausted:
                 raise Withdrawn("money has arrived since, or the credit limit was raised")
         else:

@@ -75,6 +75,7 @@ def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
         "credit limit": format_money_with_code(account.credit_limit, account.currency),
         **({"owed": format_money_with_code(account.owed, account.currency)} if account.owed else {}),
         "thresholds": thresholds or "none",
+        "days left": ", ".join(str(days) for days in merchant.runway_days) or "none",
         "state": _state(account),
         "tags": ", ".join(merchant.tag_list) or "none",
         "since": f"{short_time(merchant.created_at)} UTC",
@@ -238,6 +239,7 @@ async def merchant_notes(context: CommandContext, merchant: str, limit: int) -> 
 @command("set", group=merchant_group)
 @click.argument("merchant")
 @click.option("--threshold", multiple=True, help='Warn below this posted balance, up to five times; "" for none.')
+@click.option("--days-left", multiple=True, help='Warn below so many days left, up to three times; "" for none.')
 @click.option("--credit-limit", help="How far below zero the merchant may spend.")
 @click.option("--name", help="What to call the merchant.")
 @click.option("--tag", multiple=True, help='A tag to find it by, up to twenty times; "" for none.')
@@ -245,13 +247,14 @@ async def merchant_set(
     context: CommandContext,
     merchant: str,
     threshold: tuple[str, ...],
+    days_left: tuple[str, ...],
     credit_limit: str | None,
     name: str | None,
     tag: tuple[str, ...],
 ) -> None:
-    """Change a merchant's thresholds (all of them), credit limit, name or tags (all of them)."""
-    if not threshold and credit_limit is None and name is None and not tag:
-        raise InvalidInput("set", "name what to change: --threshold, --credit-limit, --name or --tag")
+    """Change a merchant's thresholds (all of them, in money or in days left), credit limit, name or tags (all)."""
+    if not threshold and not days_left and credit_limit is None and name is None and not tag:
+        raise InvalidInput("set", "name what to change: --threshold, --days-left, --credit-limit, --name or --tag")
     number = merchant_id(merchant)
     thresholds = [
         await context.typed_amount("thresholds", amount, number, is_zero_allowed=True, is_minus_allowed=True)
@@ -263,6 +266,7 @@ async def merchant_set(
     change = MerchantFields(
         name=name,
         thresholds=thresholds if threshold else None,
+        runway_thresholds=[inputs.typed_days("daysLeft", text) for text in days_left if text] if days_left else None,
         credit_limit=credit_limit,
         tags=[text for text in tag if text] if tag else None,
     )
@@ -399,6 +403,8 @@ def _key_state(key: ApiKey, now: int) -> str:
     match key_state(key, now):
         case "revoked":
             return f"revoked {short_time(key.revoked_at or now)}"
+        case "suspended":
+            return f"suspended {short_time(key.suspended_at or now)}"
         case "ending":
             return f"valid until {short_time(key.expires_at or now)}"
         case "expired":
@@ -417,6 +423,31 @@ async def key_revoke(context: CommandContext, key_id: str) -> None:
     before = "" if is_done_now else " It had been revoked before; nothing is changed."
     context.answer(
         {"keyId": key_id, "isRevoked": True, "isReplay": not is_done_now}, f"{key_id} opens nothing any more.{before}"
+    )
+
+
+@command("suspend", group=key_group)
+@click.argument("key_id")
+async def key_suspend(context: CommandContext, key_id: str) -> None:
+    """Let a merchant's API key open nothing, at once, until it is resumed."""
+    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
+    is_done_now = await context.farebox.services.merchants.suspend_key(number, principal=context.principal)
+    before = "" if is_done_now else " It was suspended before."
+    context.answer(
+        {"keyId": key_id, "isSuspended": True, "isReplay": not is_done_now},
+        f"{key_id} opens nothing until it is resumed.{before}",
+    )
+
+
+@command("resume", group=key_group)
+@click.argument("key_id")
+async def key_resume(context: CommandContext, key_id: str) -> None:
+    """Let a suspended API key of a merchant's open what it did before."""
+    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
+    is_done_now = await context.farebox.services.merchants.resume_key(number, principal=context.principal)
+    before = "" if is_done_now else " It was not suspended."
+    context.answer(
+        {"keyId": key_id, "isSuspended": False, "isReplay": not is_done_now}, f"{key_id} is not suspended.{before}"
     )
 
 

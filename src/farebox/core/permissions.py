@@ -54,6 +54,7 @@ class Operation(StrEnum):
     SET_THRESHOLDS = "set_thresholds"
     SET_PRICE = "set_price"
     MANAGE_MERCHANT_KEYS = "manage_merchant_keys"
+    SUSPEND_MERCHANT_KEY = "suspend_merchant_key"
     MANAGE_KEYS = "manage_keys"
     MANAGE_STAFF = "manage_staff"
     CONFIRM_STAFF = "confirm_staff"
@@ -81,6 +82,7 @@ ALLOWED_ROLES: Final[dict[Operation, StaffRole]] = {
     Operation.SET_THRESHOLDS: _SETUP,
     Operation.SET_PRICE: _SETUP,
     Operation.MANAGE_MERCHANT_KEYS: _SETUP,
+    Operation.SUSPEND_MERCHANT_KEY: EVERY_ROLE,
     Operation.MANAGE_KEYS: _SETUP,
     Operation.MANAGE_STAFF: _SETUP,
     Operation.CONFIRM_STAFF: EVERY_ROLE,
@@ -109,13 +111,21 @@ OPERATION_WORDS: Final[dict[Operation, str]] = {
     Operation.SET_THRESHOLDS: "Setting a merchant's thresholds",
     Operation.SET_PRICE: "Setting prices",
     Operation.MANAGE_MERCHANT_KEYS: "Making or ending a merchant's API keys",
+    Operation.SUSPEND_MERCHANT_KEY: "Suspending or resuming a merchant's API key",
     Operation.MANAGE_KEYS: "Making or ending keys of services and support",
     Operation.MANAGE_STAFF: "Changing who the staff are",
     Operation.CONFIRM_STAFF: "Confirming an account of the staff",
 }
 """What each operation is, as a refusal begins."""
 
-USER_OPERATIONS: Final = frozenset({Operation.SET_THRESHOLDS, Operation.MANAGE_USERS, Operation.MANAGE_MERCHANT_KEYS})
+USER_OPERATIONS: Final = frozenset(
+    {
+        Operation.SET_THRESHOLDS,
+        Operation.MANAGE_USERS,
+        Operation.MANAGE_MERCHANT_KEYS,
+        Operation.SUSPEND_MERCHANT_KEY,
+    }
+)
 """What a merchant's users do on their own account, as far as its pages let them."""
 
 _SUPPORT_KIND: Final = KeyKind.SUPPORT

@@ -50,14 +50,20 @@ class KeyRecord(Struct, frozen=True, gc=False):
     """The roles of a support key, a StaffRole; others have none."""
     budget_id: int | None = None
     """The budget that a merchant's key spends from; None if nothing limits it."""
+    suspended_at: int | None = None
+    """Since when a merchant's key is suspended, until it is resumed."""
     name: str | None = None
     """The name of the service or support key."""
     people: str = "0"
     """Whom a service or support key counts as, as people.py writes them."""
 
     def is_valid_at(self, now: int) -> bool:
-        """Whether the key opens anything at `now`."""
-        return (self.expires_at is None or now < self.expires_at) and (self.revoked_at is None or now < self.revoked_at)
+        """Whether the key opens anything at `now`; one that is suspended opens nothing."""
+        return (
+            self.suspended_at is None
+            and (self.expires_at is None or now < self.expires_at)
+            and (self.revoked_at is None or now < self.revoked_at)
+        )
 
 
 class Original(Struct, frozen=True, gc=False):

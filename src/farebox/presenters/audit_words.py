@@ -172,6 +172,12 @@ def _hold_extended(told: _Told) -> str:
     return f"let a hold of {_amounts(amount)} last until {told.time(end)}"
 
 
+def _runway_thresholds(told: _Told) -> str:
+    if told.detail == "none":
+        return "removed all thresholds in days left"
+    return f"set the thresholds in days left to {' and '.join(told.detail.rsplit(', ', 1))}"
+
+
 def _thresholds(told: _Told) -> str:
     if told.detail == "none":
         return "removed all thresholds"
@@ -241,6 +247,14 @@ def _key_rotated(told: _Told) -> str:
 
 def _key_revoked(told: _Told) -> str:
     return f"revoked {_key_and_roles(told.detail)[0]}"
+
+
+def _key_suspended(told: _Told) -> str:
+    return f"suspended {_key_and_roles(told.detail)[0]}"
+
+
+def _key_resumed(told: _Told) -> str:
+    return f"resumed {_key_and_roles(told.detail)[0]}"
 
 
 def _key_assigned(told: _Told) -> str:
@@ -354,6 +368,7 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.RELEASE_HOLD: _moved("released a hold of {}"),
     Action.EXTEND_HOLD: _hold_extended,
     Action.SET_THRESHOLDS: _thresholds,
+    Action.SET_RUNWAY_THRESHOLDS: _runway_thresholds,
     Action.SET_CREDIT_LIMIT: _credit_limit,
     Action.SET_FROZEN: _frozen,
     Action.SET_CLOSED: _closed,
@@ -373,6 +388,8 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.EXPIRE_KEY: _key_ends,
     Action.ROTATE_KEY: _key_rotated,
     Action.REVOKE_KEY: _key_revoked,
+    Action.SUSPEND_KEY: _key_suspended,
+    Action.RESUME_KEY: _key_resumed,
     Action.ASSIGN_KEY: _key_assigned,
     Action.RENAME_KEY: _key_renamed,
     Action.SET_KEY_BUDGET: _key_limited,

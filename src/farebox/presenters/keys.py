@@ -60,6 +60,10 @@ class KeyData(Struct, frozen=True, rename="camel"):
     created_at: Time
     expires_at: Time | None
     revoked_at: Time | None
+    suspended_at: Annotated[
+        Time | None,
+        Meta(description="Since when a merchant's key is suspended: it opens nothing until it is resumed."),
+    ]
     roles: Annotated[
         list[RoleName], Meta(description="What a support key may do; empty for other keys.", examples=[[]])
     ]
@@ -79,13 +83,23 @@ class NewKeyData(Struct, frozen=True, rename="camel"):
     key: KeyData
 
 
-def key_state(key: ApiKey, now: int) -> Literal["valid", "ending", "expired", "revoked"]:
+KeyState = Literal["valid", "ending", "suspended", "expired", "revoked"]
+
+
+def key_state(key: ApiKey, now: int) -> KeyState:
     """Tell whether a key opens anything, and whether it is to end."""
     if key.revoked_at is not None and key.revoked_at <= now:
         return "revoked"
-    if key.expires_at is None:
-        return "valid"
-    return "ending" if key.expires_at > now else "expired"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "expired"
+    if key.suspended_at is not None:
+        return "suspended"
+    return "valid" if key.expires_at is None else "ending"
+
+
+def has_ended(key: ApiKey, now: int) -> bool:
+    """Tell whether a key opens nothing any more; one that is suspended may again."""
+    return key_state(key, now) in ("expired", "revoked")
 
 
 def is_working(key: ApiKey, now: int) -> bool:
@@ -104,6 +118,7 @@ def key_data(key: ApiKey, budget: KeyBudget | None = None) -> KeyData:
         created_at=inputs.format_time(key.created_at),
         expires_at=time_or_none(key.expires_at),
         revoked_at=time_or_none(key.revoked_at),
+        suspended_at=time_or_none(key.suspended_at),
         roles=role_words(key.roles),
         budget=None if budget is None else _budget_data(budget),
     )

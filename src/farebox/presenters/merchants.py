@@ -47,6 +47,11 @@ class ThresholdData(Struct, frozen=True, rename="camel"):
     ]
 
 
+RunwayThresholdDays = Annotated[
+    list[int], Meta(description="The days left that the merchant is warned below, ascending.", examples=[[3, 14]])
+]
+
+
 class MerchantData(Struct, frozen=True, rename="camel"):
     """A merchant and its account."""
 
@@ -60,6 +65,7 @@ class MerchantData(Struct, frozen=True, rename="camel"):
     owed: OwedAmount
     is_frozen: IsFrozen
     thresholds: list[ThresholdData]
+    runway_thresholds: RunwayThresholdDays
     created_at: Time
     closed_at: Annotated[
         Time | None,
@@ -135,6 +141,7 @@ class AccountData(Struct, frozen=True, rename="camel"):
     owed: OwedAmount
     is_frozen: IsFrozen
     thresholds: list[ThresholdData]
+    runway_thresholds: RunwayThresholdDays
     runway: RunwayData | None
     runway_state: Annotated[
         str,
@@ -169,6 +176,7 @@ def merchant_data(merchant: Merchant, account: Account) -> MerchantData:
         owed=format_amount(account.owed),
         is_frozen=account.is_frozen,
         thresholds=_thresholds_data(account),
+        runway_thresholds=merchant.runway_days,
         created_at=inputs.format_time(merchant.created_at),
         closed_at=time_or_none(account.closed_at),
         tags=merchant.tag_list,
@@ -197,6 +205,7 @@ def account_data(view: AccountView) -> AccountData:
         owed=format_amount(account.owed),
         is_frozen=account.is_frozen,
         thresholds=_thresholds_data(account),
+        runway_thresholds=view.merchant.runway_days,
         runway=None if view.forecast.runway is None else _runway_data(view.forecast.runway),
         runway_state=str(view.forecast.state),
         amount_probe=AMOUNT_PROBE,

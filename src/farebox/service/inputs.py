@@ -8,6 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from farebox.core import ids
+from farebox.core.alerting.runway_thresholds import DAYS_LEFT_MAX, RUNWAY_THRESHOLDS_MAX
 from farebox.core.commands import (
     IDEMPOTENCY_KEY_CHARS_MAX,
     NOTE_CHARS_MAX,
@@ -48,6 +49,7 @@ _IDEMPOTENCY_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MA
 _SEED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MONTH: Final = re.compile(r"\d{4}-\d{2}", re.ASCII)
+_DAYS: Final = re.compile(r"\d{1,4}", re.ASCII)
 _FIRST_YEAR: Final = 1971
 _LAST_YEAR: Final = 2199
 _RFC3339: Final = re.compile(
@@ -246,6 +248,28 @@ def thresholds(field: str, texts: list[str], *, credit_limit: int | None = None,
             if not is_allowed(threshold, credit_limit):
                 raise InvalidInput(field, out_of_reach(threshold, credit_limit, currency))
     return amounts
+
+
+def runway_thresholds(field: str, days: Sequence[int]) -> tuple[int, ...]:
+    """Check the days left to be warned below and sort them, each once."""
+    checked = sorted(set(days))
+    if len(checked) > RUNWAY_THRESHOLDS_MAX:
+        raise InvalidInput(field, f"a merchant may have {RUNWAY_THRESHOLDS_MAX} thresholds in days left at most")
+    for item in checked:
+        if not 1 <= item <= DAYS_LEFT_MAX:
+            raise InvalidInput(field, f"{item} is not between 1 and {DAYS_LEFT_MAX} days, such as 7")
+    return tuple(checked)
+
+
+def typed_days(field: str, text: str) -> int:
+    """Read a number of days left as people type it.
+
+    Raises:
+        InvalidInput: it is none, or not between 1 and DAYS_LEFT_MAX.
+    """
+    if not _DAYS.fullmatch(text.strip()):
+        raise InvalidInput(field, f"{text[:20]!r} is no number of days; write whole days, such as 7")
+    return runway_thresholds(field, [int(text)])[0]
 
 
 def time(field: str, text: str) -> int:

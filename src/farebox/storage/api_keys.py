@@ -18,6 +18,10 @@ class KeyEnded(StorageError):
     """The key was revoked or has expired; nothing was changed."""
 
 
+class KeyUnchanged(StorageError):
+    """The key was suspended already, or is not suspended; nothing was changed."""
+
+
 class ApiKeyStore(SubjectStore):
     """The API keys of one database."""
 
@@ -87,6 +91,38 @@ class ApiKeyStore(SubjectStore):
             await self._end(fetch, "revoke", key_id, at)
 
         await self._connector.run_in_transaction(revoke, audit_entry)
+
+    async def suspend(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
+        """Let a merchant's API key open nothing until it is resumed.
+
+        Raises:
+            NotFound: no merchant has such a key.
+            KeyUnchanged: it is suspended already.
+            KeyEnded: it was revoked or has expired by then.
+        """
+
+        async def suspend(fetch: Fetch) -> None:
+            if await fetch(self._sql["suspend_merchant_key"], key_id, at):
+                return
+            key = await self._merchants_key(fetch, key_id)
+            raise KeyUnchanged if key.suspended_at is not None else KeyEnded(f"the key {key_id} has ended")
+
+        await self._connector.run_in_transaction(suspend, audit_entry)
+
+    async def resume(self, key_id: int, audit_entry: AuditEntry | None = None) -> None:
+        """Let a merchant's API key that is suspended open what it did before.
+
+        Raises:
+            NotFound: no merchant has such a key.
+            KeyUnchanged: it is not suspended.
+        """
+
+        async def resume(fetch: Fetch) -> None:
+            if not await fetch(self._sql["resume_merchant_key"], key_id):
+                await self._merchants_key(fetch, key_id)
+                raise KeyUnchanged
+
+        await self._connector.run_in_transaction(resume, audit_entry)
 
     async def rotate(
         self,
@@ -168,6 +204,13 @@ class ApiKeyStore(SubjectStore):
             await fetch(self._sql["insert_staff_key"], *api_key_to_row(replace(key, people=write_people(people))))
         else:
             await fetch(self._sql["insert_merchant_key"], *api_key_to_row(key))
+
+    async def _merchants_key(self, fetch: Fetch, key_id: int) -> ApiKey:
+        found = await fetch(self._sql["api_key"], key_id)
+        key = ApiKey(*found[0]) if found else None
+        if key is None or key.merchant_id is None:
+            raise NotFound(f"no merchant has a key {key_id}")
+        return key
 
     async def _end(self, fetch: Fetch, how: str, key_id: int, *times: int) -> None:
         for kept_in in ("merchant", "staff"):

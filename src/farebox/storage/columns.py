@@ -12,6 +12,7 @@ from typing import Any, Final, get_args, get_type_hints
 from msgspec import Struct
 
 from farebox.core.accounts import Account
+from farebox.core.alerting.runway_thresholds import RunwayEpisode
 from farebox.core.alerts import Alert
 from farebox.core.approvals import Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
@@ -35,6 +36,7 @@ from farebox.storage.records import (
     Repeat,
     RunwaySnapshot,
     Session,
+    UnusualSpending,
     User,
     Verification,
 )
@@ -181,9 +183,13 @@ MERCHANT_KEY: Final = table(
         "used_at": "used_at",
         "roles": "0",
         "people": "'0'",
+        "suspended_at": "suspended_at",
     },
 )
-STAFF_KEY: Final = table(ApiKey, expressions={"merchant_id": "NULL", "used_at": "used_at", "budget_id": "NULL"})
+STAFF_KEY: Final = table(
+    ApiKey,
+    expressions={"merchant_id": "NULL", "used_at": "used_at", "budget_id": "NULL", "suspended_at": "NULL"},
+)
 """A key that is made has not been used."""
 DEFAULT_PRICE: Final = table(Price, expressions={"merchant_id": "NULL"}, postgres_types={"rule": "text"})
 MERCHANT_PRICE: Final = table(Price, postgres_types={"rule": "text"})
@@ -199,6 +205,8 @@ MAIL_SERVER: Final = table(MailServerPause)
 RUNWAY_SNAPSHOT: Final = table(RunwaySnapshot)
 VERIFICATION: Final = table(Verification)
 REPEAT: Final = table(Repeat, key_width=2)
+RUNWAY_EPISODE: Final = table(RunwayEpisode, key_width=2)
+UNUSUAL_SPENDING: Final = table(UnusualSpending)
 REFUSAL: Final = table(RefusalCount, key_width=4)
 
 TABLES: Final[dict[str, Table]] = {
@@ -233,6 +241,8 @@ TABLES: Final[dict[str, Table]] = {
     "runway_snapshot": RUNWAY_SNAPSHOT,
     "verification": VERIFICATION,
     "repeat": REPEAT,
+    "runway_episode": RUNWAY_EPISODE,
+    "unusual_spending": UNUSUAL_SPENDING,
     "refusal": REFUSAL,
 }
 """Each by the name under which statements speak of it."""

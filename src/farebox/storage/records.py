@@ -22,6 +22,11 @@ BOOK_TRANSFERS_MAX: Final = 500
 """How many transfers a short book has at most, which is read as a whole."""
 
 
+def days_of(thresholds: str) -> list[int]:
+    """Read the days left to be warned below, as a merchant's row has them."""
+    return [int(days) for days in thresholds.split(",") if days]
+
+
 class Merchant(Struct, frozen=True):
     """A customer: what people call it, and since when it is one. `tags` are sorted, each between commas."""
 
@@ -29,6 +34,8 @@ class Merchant(Struct, frozen=True):
     name: str
     created_at: int
     tags: str = ""
+    runway_thresholds: str = ""
+    """The days left to be warned below, ascending, with commas between them."""
 
     @property
     def id(self) -> str:
@@ -39,6 +46,11 @@ class Merchant(Struct, frozen=True):
     def tag_list(self) -> list[str]:
         """Its tags, sorted."""
         return [tag for tag in self.tags.split(",") if tag]
+
+    @property
+    def runway_days(self) -> list[int]:
+        """The days left to be warned below, ascending."""
+        return days_of(self.runway_thresholds)
 
 
 class MerchantNote(Struct, frozen=True):
@@ -199,12 +211,24 @@ class RunwaySnapshot(Struct, frozen=True):
 
 
 class RunwaySnapshotAge(Struct, frozen=True):
-    """How far a merchant's book is, and how far and how old its runway snapshot is; None if there are none yet."""
+    """How far a merchant's book is, and how far and how old its runway snapshot is; None if there are none yet.
+
+    `runs_out_at` is when it says that the money is used up. `is_pending` is whether the money was once seen to last for
+    less than a threshold in days, which is still to be told.
+    """
 
     merchant_id: int
     book_seq: int
     seq: int | None
     computed_at: int | None
+    runs_out_at: int | None = None
+    runway_thresholds: str = ""
+    is_pending: int = 0
+
+    @property
+    def runway_days(self) -> list[int]:
+        """The days left to be warned below, ascending."""
+        return days_of(self.runway_thresholds)
 
 
 class MerchantOrder(IntEnum):
@@ -268,6 +292,29 @@ class ApiKey(Struct, frozen=True):
     """The people who made a service's or support's key, as core's people.py writes them."""
     budget_id: int | None = None
     """The budget that a merchant's key spends from; None if nothing limits it."""
+    suspended_at: int | None = None
+    """Since when a merchant's key is suspended: it opens nothing until it is resumed."""
+
+
+class SpendingPeak(Struct, frozen=True):
+    """What a merchant spent, in micros, in the five minutes of a day in which it spent most; days count from 1970."""
+
+    merchant_id: int
+    day: int
+    amount: int
+
+
+class UnusualSpending(Struct, frozen=True):
+    """The last time that a merchant spent far more than is usual for it, in microseconds since 1970.
+
+    `alert_number` is the alert that told of it, `key_id` the API key that spent most of it, if one did.
+    """
+
+    merchant_id: int
+    alert_number: int
+    key_id: int | None
+    began_at: int
+    seen_at: int
 
 
 class BudgetedKey(Struct, frozen=True):

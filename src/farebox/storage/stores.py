@@ -4,6 +4,8 @@ from msgspec import Struct
 
 from farebox.storage.account_mails import AccountMailStore
 from farebox.storage.accounts import AccountStore
+from farebox.storage.alerting.runway_episodes import RunwayEpisodeStore
+from farebox.storage.alerting.spending import SpendingStore
 from farebox.storage.api_keys import ApiKeyStore
 from farebox.storage.approvals import ApprovalStore
 from farebox.storage.audit_log import AuditLogStore
@@ -57,6 +59,8 @@ class Stores(Struct, frozen=True):
     refusals: RefusalStore
     reports: ReportStore
     runway_snapshots: RunwaySnapshotStore
+    runway_episodes: RunwayEpisodeStore
+    spending: SpendingStore
     verifications: VerificationStore
     repeats: RepeatStore
 
@@ -88,6 +92,8 @@ class Stores(Struct, frozen=True):
             refusals=RefusalStore(connector),
             reports=ReportStore(connector),
             runway_snapshots=RunwaySnapshotStore(connector),
+            runway_episodes=RunwayEpisodeStore(connector),
+            spending=SpendingStore(connector),
             verifications=VerificationStore(connector),
             repeats=RepeatStore(connector),
         )

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.core.commands import CaptureHold, Charge, CreateHold, Payer
+from farebox.core.commands import CaptureHold, Charge, CreateHold, KeyKind, Payer
 from farebox.service.people.users import Realm, Role
 from farebox.storage.records import Purpose
 from farebox.web.examples import BALANCE
@@ -302,6 +302,25 @@ async def test_an_owner_makes_a_key_that_works_and_is_shown_once(
     assert 401 == (await client.get("/api/balance", successor)).status
 
 
+async def test_an_owner_suspends_a_key_and_resumes_it(farebox: Farebox, shop: Shop, client: AppClient) -> None:
+    made = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=shop.seeds.merchant_id)
+    one = f"{shop.url}/keys/{ids.public_id(ids.KEY, made.key.key_id)}"
+    asked = await shop.owner.page(f"{one}/suspend")
+    assert f"Suspend the key {made.key.hint}?" in asked
+    assert "Taking it back is possible at any time" in asked
+    assert 200 == (await client.get("/api/balance", made.text)).status
+    assert "The key is suspended: it opens nothing" in await shop.owner.done(f"{one}/suspend")
+    assert 401 == (await client.get("/api/balance", made.text)).status
+    assert "State suspended" in await shop.owner.page(one)
+    # What a mail's link leads to says that it is done.
+    gone = await shop.owner.get(f"{one}/suspend")
+    assert (303, one) == (gone.status, gone.header("location"))
+    assert "The key is resumed" in await shop.owner.done(f"{one}/resume")
+    assert 200 == (await client.get("/api/balance", made.text)).status
+    await farebox.services.merchants.revoke_key(made.key.key_id)
+    assert "is revoked or expired" in words(await shop.owner.wrong(f"{one}/suspend"))
+
+
 async def test_an_end_of_a_key_has_to_be_a_time_to_come(farebox: Farebox, shop: Shop) -> None:
     key = (await farebox.services.merchants.keys(shop.seeds.merchant_id))[0]
     one = f"{shop.url}/keys/{ids.public_id(ids.KEY, key.key_id)}"
@@ -317,7 +336,7 @@ async def test_a_key_of_another_merchant_is_nowhere(farebox: Farebox, shop: Shop
     key = (await farebox.services.merchants.keys(other.merchant_id))[0]
     one = f"{shop.url}/keys/{ids.public_id(ids.KEY, key.key_id)}"
     assert 404 == (await shop.owner.get(one)).status
-    for action in ("rotate", "end", "revoke"):
+    for action in ("rotate", "end", "revoke", "suspend", "resume"):
         assert 404 == (await shop.owner.post(f"{one}/{action}", overlap="0", expires="2099-12-31T12:00")).status
     assert (await farebox.services.merchants.key(key.key_id)).revoked_at is None
 

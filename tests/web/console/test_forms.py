@@ -103,6 +103,10 @@ THRESHOLD: Final = {
         ("-5", "\N{MINUS SIGN}5", "0", "0.00"), "is never reached: without a credit limit a threshold is more"
     ),
 }
+DAYS_LEFT: Final = {
+    **dict.fromkeys(("x", "7.5", "-7", "a week"), "is no number of days; write whole days, such as 7"),
+    **dict.fromkeys(("0", "91", "9999"), "is not between 1 and 90 days, such as 7"),
+}
 MERCHANT: Final = "/support/merchants/{merchant}"
 TRANSFERS: Final = f"{MERCHANT}/transfers"
 PRICE: Final = {"type": "priced", "unit_price": "1", "starts": "", "is_new": "yes"}
@@ -179,7 +183,11 @@ CASES: Final = [
         {"credit_limit": "5"},
         {"credit_limit": {**NO_AMOUNTS, **OTHER_CURRENCY, **NOTHING}},
     ),
-    Case(f"{MERCHANT}/thresholds", {"thresholds": "5"}, {"thresholds": THRESHOLD}),
+    Case(
+        f"{MERCHANT}/thresholds",
+        {"thresholds": "5", "runway_thresholds": "7"},
+        {"thresholds": THRESHOLD, "runway_thresholds": DAYS_LEFT},
+    ),
     *_moves(
         f"{MERCHANT}/top-up",
         {"amount": "5", "reference": "R", "note": ""},
@@ -233,7 +241,7 @@ CASES: Final = [
         {"kind": {"merchant": "Choose whose key"}, "name": NAME, **KEY_FAULTS},
     ),
     Case("/support/forgotten", {"email": "sam@farebox.example"}, {"email": NO_ADDRESSES}),
-    Case("/accounts/{merchant}/alerts", {"amount": "5"}, {"amount": THRESHOLD}),
+    Case("/accounts/{merchant}/alerts", {"amount": "5", "days": "7"}, {"amount": THRESHOLD, "days": DAYS_LEFT}),
     Case("/accounts/{merchant}/keys", {"expires": ""}, KEY_FAULTS),
     Case("/accounts/{merchant}/keys/{key}/rotate", {"overlap": "0"}, OVERLAP_FAULTS),
     Case("/accounts/{merchant}/keys/{key}/end", {"expires": "2100-01-01T00:00"}, END_FAULTS),
@@ -254,7 +262,7 @@ ELSEWHERE: Final = re.compile(
     r"|.*/prices/import(/make)?"
     # It answers beside the form, also about what is wrong.
     r"|.*/prices/preview"
-    r"|.*/(revoke|again|remove|role|roles|test|close|confirm|reopen|codes|retry|verify|approve|reject|sign-out)"
+    r"|.*/(revoke|suspend|resume|again|remove|role|roles|test|close|confirm|reopen|codes|retry|verify|approve|reject|sign-out)"
     r"|.*/(un)?freeze(/confirm)?"
 )
 

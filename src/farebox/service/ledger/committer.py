@@ -59,9 +59,9 @@ class Committer:
         clock: Clock,
         *,
         limits: CommitterLimits = LIMITS,
-        on_commit: Callable[[Decision], None] | None = None,
+        on_commit: Sequence[Callable[[Decision], None]] = (),
     ) -> None:
-        """Prepare; `start` begins to work. `on_commit` is told of each batch once it is committed; it must be quick."""
+        """Prepare; `start` begins to work. `on_commit` are told of each batch that is committed; they must be quick."""
         self._connector = connector
         self._clock = clock
         self._limits = limits
@@ -272,8 +272,8 @@ class Committer:
             _log.info("batches are committed again")
         self.batches_count += 1
         self.commands_count += len(decision.outcomes)
-        if self._on_commit is not None:
-            self._on_commit(decision)
+        for note in self._on_commit:
+            note(decision)
         return decision.outcomes
 
     async def _look_up(self, commands: list[Command], first: list[Outcome], now: int) -> list[Outcome]:

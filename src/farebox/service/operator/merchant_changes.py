@@ -11,6 +11,7 @@ from farebox.service.errors import ensure_done
 from farebox.service.ledger.operations import Operations
 from farebox.service.operator.annotations import Annotations
 from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.runway_thresholds import RunwayThresholds
 from farebox.service.people.api_keys import Principal
 
 
@@ -20,6 +21,8 @@ class MerchantFields(Struct, frozen=True):
     name: str | None = None
     thresholds: Sequence[str] | None = None
     """All of them; none to be silent."""
+    runway_thresholds: Sequence[int] | None = None
+    """Days left, all of them; none to be silent."""
     credit_limit: str | None = None
     tags: Sequence[str] | None = None
     """All of them; none to have no tag."""
@@ -28,11 +31,18 @@ class MerchantFields(Struct, frozen=True):
 class MerchantChanges:
     """Changes merchants, by the API and the command line alike."""
 
-    def __init__(self, merchants: Merchants, operations: Operations, annotations: Annotations) -> None:
+    def __init__(
+        self,
+        merchants: Merchants,
+        operations: Operations,
+        annotations: Annotations,
+        runway_thresholds: RunwayThresholds,
+    ) -> None:
         """Change what these know of."""
         self._merchants = merchants
         self._annotations = annotations
         self._operations = operations
+        self._runway_thresholds = runway_thresholds
 
     async def apply(self, merchant_id: int, change: MerchantFields, *, principal: Principal) -> Outcome | None:
         """Change what is named; return what became of the credit limit, which may wait for a second person.
@@ -47,6 +57,7 @@ class MerchantChanges:
         for value, operation in (
             (change.name, Operation.MANAGE_MERCHANTS),
             (thresholds, Operation.SET_THRESHOLDS),
+            (change.runway_thresholds, Operation.SET_THRESHOLDS),
             (change.credit_limit, Operation.SET_CREDIT_LIMIT),
             (change.tags, Operation.ANNOTATE),
         ):
@@ -62,6 +73,8 @@ class MerchantChanges:
             if change.credit_limit is not None:
                 limit = inputs.amount("creditLimit", change.credit_limit, is_zero_allowed=True)
             inputs.thresholds("thresholds", thresholds, credit_limit=limit, currency=account.currency)
+        if change.runway_thresholds is not None:
+            inputs.runway_thresholds("runwayThresholds", change.runway_thresholds)
         operations = self._operations
         limited = None
         if change.credit_limit is not None:
@@ -69,6 +82,8 @@ class MerchantChanges:
             ensure_done(limited)
         if thresholds is not None:
             ensure_done(await operations.set_thresholds(merchant_id, thresholds, principal=principal))
+        if change.runway_thresholds is not None:
+            await self._runway_thresholds.set(merchant_id, change.runway_thresholds, principal=principal)
         if change.name is not None:
             await self._merchants.rename(merchant_id, change.name, principal=principal)
         if change.tags is not None:

@@ -24,7 +24,7 @@ from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may, maker_of
 from farebox.service.people.users import ROLE_WORDS
 from farebox.service.repeats import RequestKey, repeat_of
-from farebox.storage.api_keys import KeyEnded
+from farebox.storage.api_keys import KeyEnded, KeyUnchanged
 from farebox.storage.merchants import ALL_MERCHANTS
 from farebox.storage.records import ApiKey, Merchant, MerchantFilter, Role, User
 from farebox.storage.stores import Stores
@@ -280,6 +280,43 @@ class Merchants:
             except KeyEnded:
                 return False
         return True
+
+    async def suspend_key(self, key_id: int, *, principal: Principal | None = None) -> bool:
+        """Let a merchant's API key open nothing until it is resumed; False if it is suspended already.
+
+        Raises:
+            Conflict: it was revoked or has expired, or it is a service's or support's.
+        """
+        now, key = self._clock.now(), await self._suspendable_key(key_id, principal)
+        with translated(), _of_valid_key():
+            try:
+                await self._stores.api_keys.suspend(
+                    key_id, now, key_audit_entry(principal, now, Action.SUSPEND_KEY, key)
+                )
+            except KeyUnchanged:
+                return False
+        return True
+
+    async def resume_key(self, key_id: int, *, principal: Principal | None = None) -> bool:
+        """Let a merchant's API key that is suspended open what it did before; False if it is not suspended.
+
+        Raises:
+            Conflict: it is a service's or support's.
+        """
+        now, key = self._clock.now(), await self._suspendable_key(key_id, principal)
+        with translated():
+            try:
+                await self._stores.api_keys.resume(key_id, key_audit_entry(principal, now, Action.RESUME_KEY, key))
+            except KeyUnchanged:
+                return False
+        return True
+
+    async def _suspendable_key(self, key_id: int, principal: Principal | None) -> ApiKey:
+        key = await self.key(key_id)
+        ensure_may(principal, Operation.SUSPEND_MERCHANT_KEY)
+        if key.merchant_id is None:
+            raise Conflict("only merchants' keys are suspended; end a service's or support's key, or revoke it")
+        return key
 
     async def expire_key(self, key_id: int, expires: str, *, principal: Principal | None = None) -> ApiKey:
         """Let an API key that has not ended end at a time to come, earlier or later than it was to.

@@ -117,6 +117,44 @@ class KeyEndpoints(Endpoints):
 
     @route(
         method="POST",
+        path=f"{_KEY_PATH}/suspend",
+        keys=SUPPORT,
+        summary="Suspend a merchant's API key",
+        data=KeyData,
+        operations=(Operation.SUSPEND_MERCHANT_KEY,),
+        missing=True,
+        conflicts=True,
+        is_replayable=True,
+        description="It opens nothing, at once, until it is resumed: as if it were revoked, but that can be undone.",
+    )
+    async def suspend_key(self, request: ApiRequest) -> Answer:
+        """Let a key open nothing until it is resumed."""
+        key_id = key_in_path(request)
+        is_done_now = await self._services.merchants.suspend_key(key_id, principal=request.principal)
+        key = await self._services.merchants.key(key_id)
+        return answer(await self._data(key), replay_headers(is_replay=not is_done_now))
+
+    @route(
+        method="POST",
+        path=f"{_KEY_PATH}/resume",
+        keys=SUPPORT,
+        summary="Resume a merchant's suspended API key",
+        data=KeyData,
+        operations=(Operation.SUSPEND_MERCHANT_KEY,),
+        missing=True,
+        conflicts=True,
+        is_replayable=True,
+        description="It opens what it did before. A key that was revoked or has expired stays so.",
+    )
+    async def resume_key(self, request: ApiRequest) -> Answer:
+        """Let a suspended key open what it did before."""
+        key_id = key_in_path(request)
+        is_done_now = await self._services.merchants.resume_key(key_id, principal=request.principal)
+        key = await self._services.merchants.key(key_id)
+        return answer(await self._data(key), replay_headers(is_replay=not is_done_now))
+
+    @route(
+        method="POST",
         path=f"{_KEY_PATH}/expire",
         keys=SUPPORT,
         summary="Let an API key end at a time to come",

@@ -143,6 +143,7 @@ class MerchantEndpoints(Endpoints):
         change = MerchantFields(
             name=_named(body.name),
             thresholds=_named(body.thresholds),
+            runway_thresholds=_named(body.runway_thresholds),
             credit_limit=_named(body.credit_limit),
             tags=_named(body.tags),
         )

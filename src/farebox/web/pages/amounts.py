@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from farebox.core.alerting.runway_thresholds import RUNWAY_THRESHOLDS_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.service import inputs
 from farebox.service.typed_amounts import typed_amount
@@ -31,6 +32,23 @@ def typed_thresholds(form: Form, field: str, currency: str, credit_limit: int) -
             typed.append(typed_amount(name, text, currency, is_zero_allowed=True, is_minus_allowed=True))
             inputs.thresholds(name, typed[-1:], credit_limit=credit_limit, currency=currency)
     return typed
+
+
+def typed_runway_thresholds(form: Form, field: str) -> list[int]:
+    """Read the fields of thresholds in days left, a number in each; empty ones don't count.
+
+    Raises:
+        InvalidInput: one is no number of days; the error names the one that is wrong, the first being 1.
+    """
+    return [
+        inputs.typed_days(f"{field}-{number}", text) for number, text in enumerate(form.each(field), 1) if text.strip()
+    ]
+
+
+def runway_threshold_fields(form: Form, field: str, days: Sequence[int] = ()) -> list[str]:
+    """Fill the fields of thresholds in days left: with what was typed, or else these days."""
+    typed = form.each(field) if field in form else [str(item) for item in days]
+    return [*typed, *[""] * (RUNWAY_THRESHOLDS_MAX - len(typed))]
 
 
 def threshold_fields(form: Form, field: str, amounts: Sequence[str] = ()) -> list[str]:

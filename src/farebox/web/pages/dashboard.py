@@ -77,6 +77,8 @@ class OverviewPages:
             latest=latest.transfers,
             refused=refused_today(refused),
             undelivered=await request.services.queries.undelivered(request.merchant_id),
+            unusual=await request.services.unusual_spendings.of(request.merchant_id),
+            now=request.services.console.now(),
             is_live=template == _NOW,
             **drawn,
         )

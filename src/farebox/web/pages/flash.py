@@ -18,6 +18,8 @@ FLASHES: Final = {
     "reports_saved": "It is saved which reports you get.",
     "test_sent": "A test mail is on its way to you.",
     "key_revoked": "The key is revoked: it opens nothing any more.",
+    "key_suspended": "The key is suspended: it opens nothing until it is resumed.",
+    "key_resumed": "The key is resumed: it opens what it did before.",
     "key_was_revoked": "The key had been revoked before; nothing is changed.",
     "key_renamed": "The key's name is saved.",
     "budget_saved": "The budget is saved, and holds from now on.",

@@ -1,14 +1,14 @@
 """API keys on pages: make, rotate, end and revoke them. A key's text is shown once, on the page that answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
 from starlette.responses import Response
 
 from farebox.core import ids
-from farebox.presenters.keys import KEY_KIND_WORDS, is_working
+from farebox.presenters.keys import KEY_KIND_WORDS, has_ended, is_working
 from farebox.service.errors import InvalidInput, Missing, ServiceError
 from farebox.service.operator.merchants import ApiKey, NewKey
 from farebox.service.repeats import RequestKey
@@ -132,7 +132,7 @@ class KeyPages(ABC):
     async def ask_revoke(self, request: PageRequest) -> Response:
         """Tell what it comes to to revoke a key; nothing is changed."""
         key, now = await self._own(request), request.services.console.now()
-        if not is_working(key, now):
+        if has_ended(key, now):
             return request.redirect(self._url(request, key))
         others = [item for item in await self._keys(request) if is_working(item, now) and item.key_id != key.key_id]
         return await self._page(request, "preview", preview=self._revocation(request, key, others))
@@ -142,6 +142,32 @@ class KeyPages(ABC):
         key = await self._own(request)
         is_done_now = await request.services.merchants.revoke_key(key.key_id, principal=request.principal)
         return request.redirect(self.url(request), "key_revoked" if is_done_now else "key_was_revoked")
+
+    async def ask_suspend(self, request: PageRequest) -> Response:
+        """Tell what it comes to to suspend a key; nothing is changed."""
+        key = await self._own(request)
+        if not is_working(key, request.services.console.now()):
+            return request.redirect(self._url(request, key))
+        return await self._page(request, "preview", preview=self._suspension(request, key))
+
+    async def suspend(self, request: PageRequest) -> Response:
+        """Let a key open nothing until it is resumed."""
+        return await self._set_suspended(request, request.services.merchants.suspend_key, "key_suspended")
+
+    async def resume(self, request: PageRequest) -> Response:
+        """Let a suspended key open what it did before."""
+        return await self._set_suspended(request, request.services.merchants.resume_key, "key_resumed")
+
+    async def _set_suspended(
+        self, request: PageRequest, change: Callable[..., Awaitable[bool]], flash: str
+    ) -> Response:
+        key = await self._own(request)
+        try:
+            await change(key.key_id, principal=request.principal)
+        except ServiceError as error:
+            request.form.fail(error)
+            return await self._one(request, 422)
+        return request.redirect(self._url(request, key), flash)
 
     async def _own(self, request: PageRequest) -> ApiKey:
         """Read the key that the path names, if it belongs on this page.
@@ -182,6 +208,21 @@ class KeyPages(ABC):
             button="Revoke the key",
             notice=notice,
             link=link,
+            is_danger=True,
+        )
+
+    def _suspension(self, request: PageRequest, key: ApiKey) -> Preview:
+        here = self._url(request, key)
+        return Preview(
+            action=f"{here}/suspend",
+            back=here,
+            question=f"Suspend the key {key.hint}?",
+            facts=[
+                *_key_facts(request, key),
+                ("From then on", "every request with it is refused, at once; what other keys do goes on"),
+                ("Taking it back", "is possible at any time: resume the key"),
+            ],
+            button="Suspend the key",
             is_danger=True,
         )
 

@@ -23,7 +23,7 @@ from farebox.presenters.charge_words import quantities_words
 from farebox.presenters.grant_words import ends_words, given_words, requested_terms, terms_words, types_words
 from farebox.presenters.grants import grant_transfer_id
 from farebox.presenters.holds import span_words
-from farebox.presenters.keys import KEY_KIND_WORDS, is_working, key_state
+from farebox.presenters.keys import KEY_KIND_WORDS, has_ended, key_state
 from farebox.presenters.price_words import rule_words
 from farebox.presenters.prices import price_words
 from farebox.presenters.times import MONTHS, at
@@ -254,7 +254,7 @@ def _environment() -> Environment:
         public_id=public_id,
         roles_in_words=roles_in_words,
         key_state=key_state,
-        is_working=is_working,
+        has_ended=has_ended,
         key_kind=KEY_KIND_WORDS.__getitem__,
         price_words=price_words,
         rule_words=rule_words,

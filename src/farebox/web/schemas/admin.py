@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from farebox.core.alerting.runway_thresholds import DAYS_LEFT_MAX, RUNWAY_THRESHOLDS_MAX
 from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.presenters.approvals import ApprovalData
@@ -200,6 +201,17 @@ class MerchantChange(Struct, rename="camel", forbid_unknown_fields=True):
                 description="All of them; none to be silent.",
                 examples=[["100.00", "20.00"]],
                 extra_json_schema={"maxItems": THRESHOLDS_MAX},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    runway_thresholds: (
+        Annotated[
+            list[Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": DAYS_LEFT_MAX})]],
+            Meta(
+                description="The days left to be warned below, all of them; none to be silent.",
+                examples=[[14, 3]],
+                extra_json_schema={"maxItems": RUNWAY_THRESHOLDS_MAX},
             ),
         ]
         | UnsetType

@@ -7,7 +7,7 @@ CROSS JOIN LATERAL (
     SELECT a.wallet FROM merchant_key k JOIN account a ON a.merchant_id = k.merchant_id
     WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest
         AND (k.expires_at IS NULL OR k.expires_at > $3) AND (k.revoked_at IS NULL OR k.revoked_at > $3)
-        AND a.closed_at IS NULL
+        AND k.suspended_at IS NULL AND a.closed_at IS NULL
     LIMIT 1
 ) found;
 
@@ -36,14 +36,17 @@ SELECT 'account', currency || thresholds, last_hash, ARRAY[
 FROM account WHERE merchant_id = ANY($14::bigint[])
 UNION ALL
 -- A key's name, which has no line breaks, and the people who made it share a column.
-SELECT 'key', name || E'\n' || people, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles, NULL],
+SELECT 'key', name || E'\n' || people, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles, NULL, NULL],
     {transfer.nulls}
 FROM staff_key WHERE digest = ANY($2::bytea[])
 UNION ALL
 SELECT 'key', NULL, u.digest, found.numbers, {transfer.nulls}
 FROM unnest($3::bigint[], $4::bytea[]) u (merchant_id, digest)
 CROSS JOIN LATERAL (
-    SELECT ARRAY[key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at, 0, budget_id] AS numbers FROM merchant_key k
+    SELECT ARRAY[
+        key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at, 0, budget_id, suspended_at
+    ] AS numbers
+    FROM merchant_key k
     WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest LIMIT 1
 ) found
 UNION ALL

@@ -7,12 +7,12 @@ INSERT INTO merchant_key ({merchant_key.stored}) VALUES ({merchant_key.values});
 INSERT INTO staff_key ({staff_key.stored}) VALUES ({staff_key.values});
 
 -- find_merchant_key: look a merchant's API key up by its digest; those of a closed merchant are not found
-SELECT key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at, 0, budget_id
+SELECT key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at, 0, budget_id, suspended_at
 FROM merchant_key WHERE merchant_id = $1 AND digest = $2
     AND NOT EXISTS (SELECT 1 FROM account WHERE merchant_id = $1 AND closed_at IS NOT NULL);
 
 -- find_staff_key: look a service's or support's API key up by its digest
-SELECT key_id, kind, NULL, expires_at, revoked_at, roles, NULL, name, people FROM staff_key WHERE digest = $1;
+SELECT key_id, kind, NULL, expires_at, revoked_at, roles, NULL, NULL, name, people FROM staff_key WHERE digest = $1;
 
 -- merchant_keys: list a merchant's API keys
 -- The sum keeps PostgreSQL from walking an index of all merchants' keys because that has the order already.
@@ -51,6 +51,15 @@ RETURNING key_id;
 UPDATE staff_key SET expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END
 WHERE key_id = $1 AND (expires_at IS NULL OR expires_at > $3) AND (revoked_at IS NULL OR revoked_at > $3)
 RETURNING key_id;
+
+-- suspend_merchant_key: let a merchant's API key that has not ended open nothing until it is resumed
+UPDATE merchant_key SET suspended_at = $2
+WHERE key_id = $1 AND suspended_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+    AND (revoked_at IS NULL OR revoked_at > $2)
+RETURNING key_id;
+
+-- resume_merchant_key: let a merchant's API key that was suspended open what it did before
+UPDATE merchant_key SET suspended_at = NULL WHERE key_id = $1 AND suspended_at IS NOT NULL RETURNING key_id;
 
 -- rename_merchant_key: say what a merchant uses an API key for
 UPDATE merchant_key SET name = $2 WHERE key_id = $1 RETURNING key_id;

@@ -7,9 +7,15 @@ SELECT {runway_snapshot} FROM outlook WHERE merchant_id = $1;
 INSERT INTO outlook ({runway_snapshot.stored}) VALUES ({runway_snapshot.values})
 ON CONFLICT (merchant_id) DO UPDATE SET {runway_snapshot.excluded};
 
--- runway_snapshot_ages: list merchants above one: how far each book is, how far and how old its runway snapshot
-SELECT a.merchant_id, a.seq, o.seq, o.computed_at
-FROM account a LEFT JOIN outlook o ON o.merchant_id = a.merchant_id AND o.merchant_id > $1
+-- runway_snapshot_ages: list merchants above one: how far each book is, how far and how old its runway snapshot, when it
+-- says that the money is used up, the thresholds in days left, and whether the money was once seen to be below one
+SELECT a.merchant_id, a.seq, o.seq, o.computed_at, o.runs_out_at, m.runway_thresholds,
+    CASE WHEN m.runway_thresholds <> '' AND EXISTS (
+        SELECT 1 FROM runway_episode e WHERE e.merchant_id = a.merchant_id AND e.alert_number IS NULL
+    ) THEN 1 ELSE 0 END
+FROM account a
+JOIN merchant m ON m.merchant_id = a.merchant_id AND m.merchant_id > $1
+LEFT JOIN outlook o ON o.merchant_id = a.merchant_id AND o.merchant_id > $1
 WHERE a.merchant_id > $1 ORDER BY a.merchant_id LIMIT $2;
 
 -- insert_verification: begin a verification

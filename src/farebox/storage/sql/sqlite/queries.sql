@@ -5,14 +5,14 @@ SELECT k.digest, a.wallet
 FROM merchant_key k JOIN account a ON a.merchant_id = k.merchant_id
 WHERE k.merchant_id = $1 AND k.digest = $2
     AND (k.expires_at IS NULL OR k.expires_at > $3) AND (k.revoked_at IS NULL OR k.revoked_at > $3)
-    AND a.closed_at IS NULL;
+    AND k.suspended_at IS NULL AND a.closed_at IS NULL;
 
 -- load_merchant_key: read one merchant's API key by its digest
-SELECT digest, key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at, 0, budget_id
+SELECT digest, key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at, 0, budget_id, suspended_at
 FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
 
 -- load_staff_key: read a service's or support's API key by its digest
-SELECT digest, key_id, kind, NULL, expires_at, revoked_at, roles, NULL, name, people FROM staff_key WHERE digest = $1;
+SELECT digest, key_id, kind, NULL, expires_at, revoked_at, roles, NULL, NULL, name, people FROM staff_key WHERE digest = $1;
 
 -- load_replay: read the transfer that an idempotency key stands for
 SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND idempotency_key = $2;

@@ -8,13 +8,19 @@ from starlette.responses import Response
 from farebox.core.currencies import format_money
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.web.pages.account.common import account_page, account_url
-from farebox.web.pages.amounts import threshold_fields, typed_thresholds
+from farebox.web.pages.amounts import (
+    runway_threshold_fields,
+    threshold_fields,
+    typed_runway_thresholds,
+    typed_thresholds,
+)
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 ALERTS_MAX: Final = 20
 _AMOUNT: Final = "amount"
+_DAYS: Final = "days"
 
 
 class AlertPages:
@@ -32,17 +38,19 @@ class AlertPages:
         return await self._page(request)
 
     async def save(self, request: PageRequest) -> Response:
-        """Set the thresholds anew."""
+        """Set the thresholds anew, those in money and those in days left."""
         _, account = await request.services.merchants.get(request.merchant_id)
         try:
             amounts = typed_thresholds(request.form, _AMOUNT, account.currency, account.credit_limit)
+            days = typed_runway_thresholds(request.form, _DAYS)
             ensure_done(
                 await request.services.operations.set_thresholds(
                     request.merchant_id, amounts, principal=request.principal
                 )
             )
+            await request.services.runway_thresholds.set(request.merchant_id, days, principal=request.principal)
         except ServiceError as error:
-            request.form.fail(error, {"thresholds": _AMOUNT})
+            request.form.fail(error, {"thresholds": _AMOUNT, "runwayThresholds": _DAYS})
             return await self._page(request, 422)
         return request.redirect(f"{account_url(request)}/alerts", "thresholds_saved")
 
@@ -66,4 +74,8 @@ class AlertPages:
             alerts=await request.services.queries.alerts(request.merchant_id, ALERTS_MAX),
             members=await request.services.users.members(request.merchant_id),
             typed=threshold_fields(request.form, _AMOUNT, amounts),
+            typed_days=runway_threshold_fields(request.form, _DAYS, merchant.runway_days),
+            episodes={
+                item.days: item for item in await request.services.runway_thresholds.episodes(request.merchant_id)
+            },
         )

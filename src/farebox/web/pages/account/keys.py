@@ -33,6 +33,8 @@ class AccountKeyPages(KeyPages):
             PageRoute(f"{_KEYS}/{KEY}/budget", Audience.OWNER, post=self.set_budget),
             PageRoute(f"{_KEYS}/{KEY}/rotate", Audience.OWNER, post=self.rotate, is_done_once=True),
             PageRoute(f"{_KEYS}/{KEY}/end", Audience.OWNER, post=self.end),
+            PageRoute(f"{_KEYS}/{KEY}/suspend", Audience.OWNER, get=self.ask_suspend, post=self.suspend),
+            PageRoute(f"{_KEYS}/{KEY}/resume", Audience.OWNER, post=self.resume),
             PageRoute(f"{_KEYS}/{KEY}/revoke", Audience.OWNER, get=self.ask_revoke, post=self.revoke),
         ]
 

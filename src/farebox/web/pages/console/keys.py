@@ -41,12 +41,15 @@ class ConsoleKeyPages(KeyPages):
         """List the pages."""
         root = f"{MERCHANT}/keys" if self._is_merchants else _STAFF
 
-        def route(path: str, **handlers: Any) -> PageRoute:
-            return PageRoute(f"{root}{path}", Audience.SUPPORT, is_console=True, operation=self._operation, **handlers)
+        def route(path: str, operation: Operation = self._operation, **handlers: Any) -> PageRoute:
+            return PageRoute(f"{root}{path}", Audience.SUPPORT, is_console=True, operation=operation, **handlers)
 
+        suspend = Operation.SUSPEND_MERCHANT_KEY
         of_merchants = [
             route("/usage.csv", get=self.export_usage),
             route(f"/{KEY}/budget", post=self.set_budget),
+            route(f"/{KEY}/suspend", suspend, get=self.ask_suspend, post=self.suspend, is_form=True),
+            route(f"/{KEY}/resume", suspend, post=self.resume),
         ]
         return [
             *(of_merchants if self._is_merchants else []),

@@ -19,7 +19,12 @@ from farebox.service import inputs
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.reader import Selection
 from farebox.service.typed_amounts import typed_amount
-from farebox.web.pages.amounts import threshold_fields, typed_thresholds
+from farebox.web.pages.amounts import (
+    runway_threshold_fields,
+    threshold_fields,
+    typed_runway_thresholds,
+    typed_thresholds,
+)
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
 from farebox.web.pages.console.previews import NEEDS_APPROVAL
 from farebox.web.pages.preview import Preview
@@ -32,8 +37,9 @@ _NOTES: Final = 3
 _REFUSED_DAYS: Final = 7
 _APPROVALS: Final = 100
 _THRESHOLDS: Final = "thresholds"
+_RUNWAY_THRESHOLDS: Final = "runway_thresholds"
 _LIMIT: Final = "credit_limit"
-_FIELDS: Final = {"creditLimit": _LIMIT, "amount": _LIMIT}
+_FIELDS: Final = {"creditLimit": _LIMIT, "amount": _LIMIT, "runwayThresholds": _RUNWAY_THRESHOLDS}
 _EVERYTHING: Final = Selection()
 
 WritePreview = Callable[[PageRequest, str, Account], Preview]
@@ -86,6 +92,7 @@ class MerchantPages:
             forecast=view.forecast,
             latest=latest.transfers,
             undelivered=await services.queries.undelivered(number),
+            unusual=await services.unusual_spendings.of(number),
             refused=refused_today(await services.refusals.today(number, request.zone)),
             refusals=await refusals_of(request, number, days=_REFUSED_DAYS, rows=_LATEST),
             waiting=[approval for approval in approvals if approval.state == ApprovalState.PENDING],
@@ -121,7 +128,7 @@ class MerchantPages:
         return await self._set(request, _set_credit_limit(request), "credit_limit_saved")
 
     async def set_thresholds(self, request: PageRequest) -> Response:
-        """Change the amounts that the merchant is warned below."""
+        """Change the amounts and the days left that the merchant is warned below."""
         return await self._set(request, _set_thresholds(request), "thresholds_saved")
 
     async def preview_freeze(self, request: PageRequest) -> Response:
@@ -181,11 +188,16 @@ async def _set_thresholds(request: PageRequest) -> Outcome:
     """Set the thresholds that the form asks for.
 
     Raises:
-        ServiceError: one is no amount.
+        ServiceError: one is no amount, or no number of days.
     """
     _, account = await request.services.merchants.get(merchant_of(request))
     amounts = typed_thresholds(request.form, _THRESHOLDS, account.currency, account.credit_limit)
-    return await request.services.operations.set_thresholds(account.merchant_id, amounts, principal=request.principal)
+    days = typed_runway_thresholds(request.form, _RUNWAY_THRESHOLDS)
+    services, principal = request.services, request.principal
+    outcome = await services.operations.set_thresholds(account.merchant_id, amounts, principal=principal)
+    if outcome.is_ok:
+        await services.runway_thresholds.set(account.merchant_id, days, principal=principal)
+    return outcome
 
 
 def _set_frozen(request: PageRequest, *, is_frozen: bool, is_dry_run: bool = False) -> Awaitable[Outcome]:
@@ -266,5 +278,6 @@ async def _settings(request: PageRequest, status: int = 200) -> Response:
             _THRESHOLDS,
             [format_money(threshold.amount, account.currency) for threshold in account.thresholds],
         ),
+        runway_thresholds=runway_threshold_fields(request.form, _RUNWAY_THRESHOLDS, merchant.runway_days),
         credit_limit=format_money(account.credit_limit, account.currency),
     )

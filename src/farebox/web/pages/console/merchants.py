@@ -17,6 +17,7 @@ from farebox.service.insight.runway_words import lasts
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
 from farebox.service.operator.merchant_export import merchants_csv
 from farebox.service.operator.merchants import merchant_filter
+from farebox.service.operator.unusual_spending import UnusualNow
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.amounts import threshold_fields, typed_thresholds
 from farebox.web.pages.console.common import merchant_url
@@ -37,6 +38,9 @@ _ORDERS: Final = {
     "closed": MerchantOrder.CLOSING,
 }
 _THRESHOLDS: Final = "thresholds"
+_UNUSUAL: Final = 5
+"""How many merchants that spend unusually are shown above the others."""
+
 _LIMIT: Final = "credit_limit"
 _FIELDS: Final = {"creditLimit": _LIMIT}
 
@@ -74,6 +78,7 @@ class MerchantListPages:
         page = page_of(request)
         console = request.services.console
         soon: Sequence[MerchantRow] = []
+        unusual: Sequence[UnusualNow] = []
         more_soon = False
         if text:
             if (url := await self._exact(request, text)) is not None:
@@ -91,11 +96,14 @@ class MerchantListPages:
             # Some orders are as of some minutes ago; within a page the figures of now go one after the other.
             rows = sorted(rows, key=_IN_ORDER[sort](now))
         if not text and not tag and not sort and not page:
+            unusual = await request.services.unusual_spendings.latest(_UNUSUAL)
             soon, more_soon = cut(await console.soon(SOON_ROWS + 1, request.zone, beside=rows), SOON_ROWS)
         numbers = sorted({row.merchant.merchant_id for row in (*soon, *rows)})
         refused = await request.services.refusals.today_of(numbers, request.zone)
         return request.page(
             "console/merchants.html",
+            unusual=unusual,
+            now=now,
             soon=[_shown(row, now, request.zone, refused) for row in soon],
             more_soon=more_soon,
             rows=[_shown(row, now, request.zone, refused) for row in rows],

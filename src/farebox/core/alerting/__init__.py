@@ -1,0 +1,1 @@
+"""Rules of what watchers tell, beside what commands cause."""
