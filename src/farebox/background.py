@@ -155,7 +155,7 @@ def _mails(farebox: Farebox, limits: DeliveryLimits) -> tuple[Periodic, ...]:
         connections_max=settings.smtp_connections,
         send_seconds_max=limits.mail_seconds_max,
     )
-    outbox = Outbox(stores, RunwayReader(stores, clock), mail_settings)
+    outbox = Outbox(stores, RunwayReader(stores, clock), mail_settings, farebox.services.unsubscribing)
     services = farebox.services
     writer = ReportWriter(
         services.merchant_reports,

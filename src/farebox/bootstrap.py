@@ -46,6 +46,7 @@ from farebox.service.people.key_last_used import LastUsed
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import SignIn
 from farebox.service.people.signing import Signer
+from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.service.people.users import Staff, Users
 from farebox.service.repeats import Repeats
 from farebox.service.reports.choices import ReportChoices
@@ -94,6 +95,7 @@ def _operator_info(settings: Settings) -> OperatorInfo:
         public_url=settings.links_url,
         support_contact=settings.support_contact,
         mail_folder="" if settings.smtp_url else str(MAIL_FOLDER),
+        language=settings.language,
         mail_server=settings.mail_server,
     )
 
@@ -125,7 +127,8 @@ class Farebox(Struct, frozen=True):
         on_commit = (usage_rollup.note, spending_watch.note)
         committer = Committer(connector, clock, limits=committer_limits, on_commit=on_commit)
         passwords = Passwords()
-        sign_in = SignIn(stores, clock, Signer(settings.secret_key), passwords)
+        signer = Signer(settings.secret_key)
+        sign_in = SignIn(stores, clock, signer, passwords)
         limits = settings.approval_above.limits
         refusal_counts = RefusalCounts(stores.refusals, clock)
         operations = Operations(committer, clock, stores.prices, limits=limits, on_refusal=refusal_counts.note)
@@ -150,6 +153,7 @@ class Farebox(Struct, frozen=True):
             users=Users(stores, clock, sign_in),
             staff=Staff(stores, clock, sign_in, limits=limits),
             sign_in=sign_in,
+            unsubscribing=Unsubscribing(stores, signer, clock),
             approvals=Approvals(stores, committer, limits=limits),
             audit_log=AuditLog(stores),
             key_budgets=KeyBudgets(stores, clock, merchants),

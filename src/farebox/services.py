@@ -27,6 +27,7 @@ from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.unusual_spending import UnusualSpendings
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.sign_in import SignIn
+from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.service.people.users import Staff, Users
 from farebox.service.repeats import Repeats
 from farebox.service.reports.choices import ReportChoices
@@ -43,6 +44,8 @@ class OperatorInfo(Struct, frozen=True):
     support_contact: str
     mail_folder: str
     """Where mails are written; empty if a mail server takes them."""
+    language: str
+    """What people are spoken to in who chose no language, and whose browser names none."""
     mail_server: str
     """What takes the mails away: a mail server's host and port, or the mail folder."""
 
@@ -71,6 +74,7 @@ class Services(Struct, frozen=True):
     users: Users
     staff: Staff
     sign_in: SignIn
+    unsubscribing: Unsubscribing
     approvals: Approvals
     audit_log: AuditLog
     key_budgets: KeyBudgets

@@ -10,6 +10,8 @@ from farebox.alerts.outbox import Outbox
 from farebox.alerts.relay import Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.service.insight.forecast import RunwayReader
+from farebox.service.people.signing import Signer
+from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 
@@ -29,7 +31,9 @@ async def run(path: str, url: str, now: int) -> None:
     stores, clock = Stores.over(SqliteConnector(Path(path))), _StoppedClock(now)
     await stores.connector.open()
     settings = MailSettings("alerts@farebox.example", "https://pay.example", "")
-    outbox = Outbox(stores, RunwayReader(stores, clock), settings)
+    outbox = Outbox(
+        stores, RunwayReader(stores, clock), settings, Unsubscribing(stores, Signer(""), clock)
+    )
     relay = Relay(SmtpTransport(url, timeout_seconds=3600), stores.mail_servers, clock, server=url)
     await Dispatcher(outbox, relay, clock).run_once()
 

@@ -13,6 +13,8 @@ from farebox.alerts.outbox import Outbox
 from farebox.alerts.relay import Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.service.insight.forecast import RunwayReader
+from farebox.service.people.signing import Signer
+from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.storage.records import Delivery, DeliveryState
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
@@ -29,7 +31,12 @@ def dispatcher_of(
     owner = stores or ledger.stores
     transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
     return Dispatcher(
-        Outbox(owner, RunwayReader(owner, ledger.clock), MAIL_SETTINGS),
+        Outbox(
+            owner,
+            RunwayReader(owner, ledger.clock),
+            MAIL_SETTINGS,
+            Unsubscribing(owner, Signer(""), ledger.clock),
+        ),
         Relay(transport, owner.mail_servers, ledger.clock, server=url),
         ledger.clock,
         poll_seconds=0.01,

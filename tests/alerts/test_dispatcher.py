@@ -29,6 +29,8 @@ from farebox.alerts.transport import Compose, PermanentFailure, TransientFailure
 from farebox.core.accounts import Account
 from farebox.service.insight.burn_model import DAY
 from farebox.service.insight.forecast import Runway, RunwayReader
+from farebox.service.people.signing import Signer
+from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.storage.interface import NotFound, StoreUnavailable
 from farebox.storage.records import Delivery, DeliveryState
 from farebox.storage.sqlite import SqliteConnector
@@ -112,7 +114,7 @@ def dispatcher_of(ledger: Ledger, transport: Transport[EmailMessage], **options:
     stores, runways = chosen.pop("stores"), chosen.pop("runways")
     of_relay = {name: chosen.pop(name) for name in ("connections_max", "send_seconds_max") if name in chosen}
     relay = Relay(transport, stores.mail_servers, ledger.clock, server=SERVER, **of_relay)
-    outbox = Outbox(stores, runways, MAIL_SETTINGS)
+    outbox = Outbox(stores, runways, MAIL_SETTINGS, Unsubscribing(stores, Signer(""), ledger.clock))
     return Dispatcher(outbox, relay, ledger.clock, **chosen)
 
 

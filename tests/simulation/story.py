@@ -44,6 +44,8 @@ from farebox.service.insight.forecast import Runway, RunwayReader
 from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.ledger.grant_sweep import GrantSweep
+from farebox.service.people.signing import Signer
+from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.service.periodic import Periodic
 from farebox.storage.records import ApiKey, DeliveryState, Merchant, User
 from tests.simulation.budget_story import BudgetStory
@@ -107,7 +109,12 @@ class Server:
         stores = self.connection.stores
         self.committer = Committer(stores.connector, clock, limits=CommitterLimits(queue_commands_max=QUEUE_MAX))
         settings = MailSettings("farebox@example.com", "https://pay.example", "support")
-        outbox = Outbox(stores, _NoRunways(stores, clock), settings)
+        outbox = Outbox(
+            stores,
+            _NoRunways(stores, clock),
+            settings,
+            Unsubscribing(stores, Signer(""), clock),
+        )
         self.dispatcher = Dispatcher(outbox, Relay(post, stores.mail_servers, clock, server="mail.example:25"), clock)
         self.expiry = Expiry(stores.holds, self.committer, clock, sweep_holds_max=QUEUE_MAX)
         self.grants = GrantSweep(stores.grants, self.committer, clock)

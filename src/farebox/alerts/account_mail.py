@@ -93,7 +93,7 @@ class AccountMails:
         if not waiting:
             raise Withdrawn("nothing waits for them any more")
         subject = await approval_mail_subject(self._stores, mail, waiting)
-        return approval_message(subject, self._settings, message_id(mail, self._settings))
+        return approval_message(subject, self._settings, message_id(mail, self._settings), login.language)
 
     def name(self, mail: AccountMail) -> str:
         return account_mail_name(mail)
@@ -138,7 +138,7 @@ def account_mail_message(subject: AccountMailSubject, settings: MailSettings) ->
     """
     account_mail = subject.account_mail
     purpose = Purpose(account_mail.purpose)
-    spoken = language(settings.language)
+    spoken = language(subject.login.language or settings.language)
     place = _place(subject, settings, spoken)
     url = settings.public_url
     recipient = mailbox(account_mail.email)

@@ -26,8 +26,8 @@ def message_id(mail: Delivery, settings: MailSettings) -> str:
     return f"<{alert_mail_name(mail)}.{ids.public_id(ids.USER, mail.recipient_id)}@{settings.sender.domain}>"
 
 
-def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage:
-    """Write the mail that tells one user of an alert, as things stand now.
+def alert_message(subject: AlertSubject, settings: MailSettings, unsubscribe_url: str | None = None) -> EmailMessage:
+    """Write the mail that tells one user of an alert, as things stand now; its reader ends such mails by the URL.
 
     Raises:
         InvalidAddress: the user's address is not one; no mail can ever go there.
@@ -46,7 +46,9 @@ def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage
     )
     title = language.gettext("%(merchant)s: %(news)s", merchant=name, news=told.subject)
     headers = Headers(title, at=alert.fired_at, message_id=message_id(subject.mail, settings))
-    return compose_mail(settings, recipient, headers, template="alert", words=words, language=language)
+    return compose_mail(
+        settings, recipient, headers, template="alert", words=words, language=language, unsubscribe_url=unsubscribe_url
+    )
 
 
 def alert_context(told: AlertWords, *, merchant: str, balance: str, currency: str, account_url: str) -> dict[str, Any]:

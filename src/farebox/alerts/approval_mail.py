@@ -44,13 +44,13 @@ async def approval_mail_subject(stores: Stores, mail: AccountMail, waiting: Wait
     return ApprovalMailSubject(mail, waiting, merchants)
 
 
-def approval_message(subject: ApprovalMailSubject, settings: MailSettings, message_id: str) -> EmailMessage:
-    """Write the mail.
+def approval_message(subject: ApprovalMailSubject, settings: MailSettings, message_id: str, code: str) -> EmailMessage:
+    """Write the mail, in the language of this code, or else that of the settings.
 
     Raises:
         InvalidAddress: the address is not one; no mail can ever go there.
     """
-    mail, waiting, spoken = subject.account_mail, subject.waiting, language(settings.language)
+    mail, waiting, spoken = subject.account_mail, subject.waiting, language(code or settings.language)
     words = {
         "requests": [_request(subject, approval, spoken) for approval in waiting.approvals[:LISTED_MAX]],
         "accounts": [f"{one_line(login.name)} ({login.email})" for login in waiting.accounts[:LISTED_MAX]],

@@ -18,8 +18,10 @@ from farebox.core.currencies import format_money_with_code
 from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_words import in_words
+from farebox.service.languages import Language, language
+from farebox.service.people.unsubscribing import PATH, Unsubscribing, is_optional
 from farebox.storage.interface import StorageError
-from farebox.storage.records import ApiKey, Delivery
+from farebox.storage.records import ApiKey, Delivery, Realm, User
 from farebox.storage.stores import Stores
 
 _MAIL_ZONE: Final = ZoneInfo("UTC")
@@ -31,14 +33,18 @@ _log = logging.getLogger("farebox.alerts")
 class Outbox:
     """The alert mails of one database."""
 
-    def __init__(self, stores: Stores, runways: RunwayReader, settings: MailSettings) -> None:
+    def __init__(
+        self, stores: Stores, runways: RunwayReader, settings: MailSettings, unsubscribing: Unsubscribing
+    ) -> None:
         """Prepare.
 
         Args:
             stores: where the outbox is, and what its mails tell of.
             runways: tells how long an account lasts.
             settings: what the mails say of the operator.
+            unsubscribing: makes the links by which their readers end them.
         """
+        self._unsubscribing = unsubscribing
         self._stores = stores
         self._runways = runways
         self._settings = settings
@@ -71,7 +77,10 @@ class Outbox:
         seq = mail.alert.transfer_seq
         transfer = None if seq is None else (await self._stores.transfers.at(merchant_id, [seq]))[seq]
         grant = await self._grant(mail.alert, transfer)
-        await self._ensure_wanted(mail, account, grant)
+        user = await self._stores.users.at(merchant_id, mail.recipient_id)
+        if user is None:
+            raise Withdrawn("the user was removed from the account")
+        await self._ensure_wanted(mail, user, account, grant)
         runway = await self._runway_in_words(mail, account)
         subject = AlertSubject(
             mail=mail,
@@ -81,8 +90,20 @@ class Outbox:
             runway=runway,
             grant=grant,
             key=await self._key(mail.alert),
+            language=await self._language(mail),
         )
-        return alert_message(subject, self._settings)
+        return alert_message(subject, self._settings, await self._unsubscribe_url(user, mail.alert.kind))
+
+    async def _language(self, mail: Delivery) -> Language:
+        """Read what the user is spoken to in; one who never signed in chose nothing."""
+        login = await self._stores.logins.find(Realm.MERCHANT, mail.email)
+        return language((login.language if login else "") or self._settings.language)
+
+    async def _unsubscribe_url(self, user: User, kind: int) -> str | None:
+        if not is_optional(kind, user.role):
+            return None
+        link_text = await self._unsubscribing.link_text(user, kind)
+        return f"{self._settings.public_url.rstrip('/')}{PATH}{link_text}"
 
     async def _grant(self, alert: Alert, transfer: Transfer | None) -> Grant | None:
         """Read the grant whose credit ends, which the alert's transfer brought; None if it tells of something else."""
@@ -96,15 +117,15 @@ class Outbox:
         key_id = alert.read_facts.get("key_id") if alert.kind == AlertKind.UNUSUAL_SPENDING else None
         return None if key_id is None else await self._stores.api_keys.find(key_id)
 
-    async def _ensure_wanted(self, mail: Delivery, account: Account, grant: Grant | None) -> None:
-        """Go on if the user is still registered, and what the mail tells of is not over.
+    async def _ensure_wanted(self, mail: Delivery, user: User, account: Account, grant: Grant | None) -> None:
+        """Go on if the user still wants such mails, and what this one tells of is not over.
 
         Raises:
             Withdrawn: it is not so.
         """
         alert = mail.alert
-        if not await self._stores.users.is_registered(alert.merchant_id, mail.recipient_id):
-            raise Withdrawn("the user was removed from the account")
+        if is_optional(alert.kind, user.role) and not user.mail_kinds >> alert.kind & 1:
+            raise Withdrawn("the user wants no such mails any more")
         if alert.kind == AlertKind.CREDIT_ENDS:
             if grant is None or grant.state != GrantState.OPEN:
                 raise Withdrawn("the credit has ended")

@@ -197,6 +197,21 @@ class LoginStore(SubjectStore):
 
         await self._connector.run_in_transaction(write, audit_entry)
 
+    async def set_language(self, login_id: int, language: str) -> None:
+        """Speak to a login in this language from now on.
+
+        Raises:
+            NotFound: no such login.
+        """
+        await self._change("set_language", login_id, language, missing=_MISSING)
+
+    async def signing_seed(self) -> bytes:
+        """Read the database's random seed of what links in mails are signed with."""
+        row = await self._row("signing_seed")
+        if row is None:
+            raise NotFound("the database has no seed for links")
+        return bytes(row[0])
+
     async def use_totp_step(self, login_id: int, step: int) -> bool:
         """Use a one-time code up; False if it, or a later one, was used before."""
         return bool(await self._write("use_totp_step", login_id, step))

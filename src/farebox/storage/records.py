@@ -120,6 +120,8 @@ class Login(Struct, frozen=True):
     """What one of the staff may do, a StaffRole; a merchant's user has a role on each account instead."""
     counts_as: str = ""
     """The people whom a staff account counts as beside itself, until another person confirms it."""
+    language: str = ""
+    """The code of the language that they are spoken to in; empty if they chose none."""
 
 
 class Session(Struct, frozen=True):

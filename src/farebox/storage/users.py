@@ -93,6 +93,26 @@ class UserStore(SubjectStore):
         """Tell whether a user is registered on a merchant's account now."""
         return await self._row("is_registered", merchant_id, user_id) is not None
 
+    async def at(self, merchant_id: int, user_id: int) -> User | None:
+        """Read one user of a merchant's account; None if they are not registered there."""
+        row = await self._row("user_at", merchant_id, user_id)
+        return None if row is None else User(*row)
+
+    async def stop_mails(
+        self, merchant_id: int, user_id: int, kinds: int, audit_entry: AuditEntry | None = None
+    ) -> bool:
+        """Mail a user no alerts of these kinds any more; False, with nothing written, if none was to be mailed."""
+
+        async def write(fetch: Fetch) -> None:
+            if not await fetch(self._sql["stop_mails"], merchant_id, user_id, kinds):
+                raise NotFound("no such mails are owed to this user")
+
+        try:
+            await self._connector.run_in_transaction(write, audit_entry)
+        except NotFound:
+            return False
+        return True
+
     async def set_role(
         self, merchant_id: int, email: str, role: Role, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
     ) -> None:

@@ -16,6 +16,7 @@ from farebox.service import inputs, parsing
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, ServiceError, translated
 from farebox.service.id_generator import IdGenerator
+from farebox.service.languages import LANGUAGE_NAMES
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.signing import Signer
 from farebox.service.repeats import RequestKey, repeat_of
@@ -163,6 +164,17 @@ class SignIn:
                 ends = min(now + IDLE_MICROS[realm], session.created_at + SESSION_MICROS_MAX[realm])
                 await self._stores.sessions.touch(session.digest, seen_at=now, expires_at=ends)
         return SignedIn(token, session, login)
+
+    async def speak(self, signed_in: SignedIn, language: str) -> None:
+        """Speak to a login in this language from now on.
+
+        Raises:
+            InvalidInput: it is none that is spoken here.
+        """
+        if language not in LANGUAGE_NAMES:
+            raise InvalidInput("language", f"Choose one of {', '.join(LANGUAGE_NAMES)}")
+        with translated():
+            await self._stores.logins.set_language(signed_in.login.login_id, language)
 
     async def sign_out(self, signed_in: SignedIn) -> None:
         """End a session."""

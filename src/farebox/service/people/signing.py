@@ -24,6 +24,7 @@ class _Use(Enum):
     LINK = b"farebox link"
     FORM = b"farebox form"
     CODE = b"farebox code"
+    UNSUBSCRIBE = b"farebox unsub"
 
 
 class Signer:
@@ -60,6 +61,14 @@ class Signer:
     def is_link_token(self, seed: bytes, token: str) -> bool:
         """Tell whether a token is that of the seed, in constant time."""
         return compare_digest(self.link_token(seed).encode(), token.encode())
+
+    def unsubscribe_token(self, seed: bytes, subscription: str) -> str:
+        """Make the token of a link that ends one reader's mails of one kind, 160 bits: 32 characters."""
+        return b32encode(self._derive(_Use.UNSUBSCRIBE, seed + subscription.encode(), _LINK_BYTES)).decode()
+
+    def is_unsubscribe_token(self, seed: bytes, subscription: str, token: str) -> bool:
+        """Tell whether a token is that of the subscription, in constant time."""
+        return compare_digest(self.unsubscribe_token(seed, subscription).encode(), token.encode())
 
     def code_secret(self, seed: bytes) -> str:
         """Make the secret of one-time codes of its seed, in base32, as authenticator programs read it."""

@@ -11,6 +11,7 @@ FLASH_PARAMETER: Final = "flash"
 FLASHES: Final = {
     "signed_out": "You are signed out.",
     "signed_out_elsewhere": "You are signed out everywhere else.",
+    "language_chosen": "You are spoken to in this language from now on.",
     "password_changed": "Your password is changed, and you are signed out everywhere else.",
     "two_factor_on": "From now on you are asked for a one-time code when you sign in.",
     "two_factor_off": "You are not asked for one-time codes any more.",

@@ -30,8 +30,10 @@ from farebox.presenters.times import MONTHS, at
 from farebox.presenters.users import user_role
 from farebox.service.insight.forecast import Runway
 from farebox.service.insight.runway_words import days_left, lasts, likely
+from farebox.service.languages import ENGLISH, Language, language
 from farebox.service.people.users import ROLES
 from farebox.service.request_words import requested
+from farebox.service.template_messages import message_functions
 from farebox.web.pages.assets import asset_url
 from farebox.web.pages.columns import align_columns
 
@@ -59,6 +61,14 @@ HEADERS: Final = {
 }
 
 MAIL_HEADERS: Final = {**HEADERS, "Content-Security-Policy": MAIL_POLICY}
+
+TRANSLATED: Final = frozenset(
+    {
+        "unsubscribe.html",
+        "unsubscribe_invalid.html",
+    }
+)
+"""The pages of which every word is a message; all others are in English, whoever reads them, and never half of them."""
 
 _SHOWN_KINDS: Final = (
     *(Kind.CHARGE, Kind.HOLD, Kind.CAPTURE, Kind.REFUND, Kind.TOP_UP_REVERSAL, Kind.GRANT, Kind.GRANT_EXPIRY),
@@ -99,10 +109,11 @@ _SYSTEMS: Final = (
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> Response:
-    """Answer with a page."""
+def page(template: str, values: Mapping[str, Any], *, status: int = 200, spoken: Language = ENGLISH) -> Response:
+    """Answer with a page, in a language if the whole of it is translated."""
+    environment = _environment(spoken.code if template in TRANSLATED else ENGLISH.code)
     return Response(
-        align_columns(_environment().get_template(template).render(values)),
+        align_columns(environment.get_template(template).render(values)),
         status_code=status,
         media_type="text/html",
         headers=dict(HEADERS),
@@ -223,7 +234,8 @@ def public_id(kind: str, number: int) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(code: str) -> Environment:
+    spoken = language(code)
     environment = Environment(
         loader=FunctionLoader(_source),
         autoescape=select_autoescape(["html"]),
@@ -233,12 +245,12 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters.update(
-        money=format_money,
+        money=spoken.amount,
         short_money=short_money,
         lasts=lasts,
         likely=likely,
         days_left=_days_left,
-        number=number,
+        number=spoken.number,
         moment=moment,
         day=day,
         clock_time=clock_time,
@@ -272,7 +284,11 @@ def _environment() -> Environment:
         actor_words=actor_words,
     )
     environment.globals.update(
-        asset_url=asset_url, **{kind.name: kind for kind in _SHOWN_KINDS}, user_roles=list(ROLES)
+        asset_url=asset_url,
+        language=spoken,
+        **message_functions(spoken),
+        **{kind.name: kind for kind in _SHOWN_KINDS},
+        user_roles=list(ROLES),
     )
     return environment
 

@@ -16,6 +16,7 @@ from farebox.core.staff_roles import StaffRole
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.insight import quarters
+from farebox.service.languages import ENGLISH, Language, language, language_for
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignedIn
 from farebox.service.people.users import Login, Realm, Role
@@ -110,6 +111,21 @@ class PageRequest(Struct):
         """Whether the user may change anything on the merchant's account."""
         return self.role in (Role.OWNER, Role.MEMBER)
 
+    @property
+    def is_console(self) -> bool:
+        """Whether a page of the console is asked for."""
+        return self.path == "/support" or self.path.startswith("/support/")
+
+    @property
+    def language(self) -> Language:
+        """What the reader is spoken to in: what they chose, or their browser names; the console speaks English."""
+        if self.is_console:
+            return ENGLISH
+        if self.signed_in is not None and self.signed_in.login.language:
+            return language(self.signed_in.login.language)
+        header = self.http.headers.get("accept-language", "")
+        return language(language_for(header, self.services.operator.language))
+
     def param(self, name: str) -> str:
         """Return a part of the path."""
         return str(self.http.path_params[name])
@@ -150,7 +166,7 @@ class PageRequest(Struct):
             "flash": " ".join(FLASHES.get(name, "") for name in self.http.query_params.getlist(FLASH_PARAMETER)),
             "support_contact": self.services.operator.support_contact,
         }
-        return render.page(template, {**known, **values}, status=status)
+        return render.page(template, {**known, **values}, status=status, spoken=self.language)
 
     async def make_once(
         self, make: Callable[..., Awaitable[_Thing]], find: Callable[[int], Awaitable[_Thing]]
@@ -192,14 +208,13 @@ class PageRequest(Struct):
     def error(self, error: Exception) -> Response:
         """Answer with a page that says what went wrong, in words for a person."""
         cause = api_error(error)
-        is_console = self.path == "/support" or self.path.startswith("/support/")
-        template = "error_console.html" if is_console else "error.html"
+        template = "error_console.html" if self.is_console else "error.html"
         response = self.page(
             template,
             status=cause.status,
             status_code=cause.status,
             error=error_words(cause, error),
-            start="/support" if is_console else "/",
+            start="/support" if self.is_console else "/",
         )
         for name, value in cause.headers:
             response.headers[name.decode()] = value.decode()

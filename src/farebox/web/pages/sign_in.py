@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
-from farebox.service.people.sign_in import LinkExpired, SignInRefused, TwoFactorSetup
+from farebox.service.languages import LANGUAGE_NAMES, language_for
+from farebox.service.people.sign_in import LinkExpired, SignedIn, SignInRefused, TwoFactorSetup
 from farebox.service.people.users import Realm
 from farebox.web.pages.cookies import set_session_token
 from farebox.web.pages.request import PageRequest
@@ -54,6 +55,7 @@ class SignInPages:
                 PageRoute(f"{root}/sign-out", signed_in, post=pages.sign_out),
                 PageRoute(f"{root}/profile", signed_in, get=pages.profile),
                 PageRoute(f"{root}/profile/password", signed_in, post=pages.change_password),
+                PageRoute(f"{root}/profile/language", signed_in, post=pages.choose_language),
                 PageRoute(f"{root}/profile/sessions", signed_in, post=pages.sign_out_elsewhere),
                 PageRoute(f"{root}/profile/codes", signed_in, get=pages.offer_two_factor, post=pages.enable_two_factor),
                 PageRoute(f"{root}/profile/codes/remove", signed_in, post=pages.disable_two_factor),
@@ -86,6 +88,7 @@ class SignInPages:
             return await self._link(request, status=422)
         except LinkExpired as error:
             return request.page("link_expired.html", status=410, message=error.message)
+        await _keep_language(request, signed_in)
         return request.begin(signed_in, _START_PAGES[Realm(signed_in.login.realm)])
 
     async def _link(self, request: PageRequest, status: int = 200) -> Response:
@@ -128,6 +131,7 @@ class _RealmPages:
             request.form.errors[""] = error.message
             return self._page(request, "sign_in.html", status=401, next=request.form.text("next"))
         self._throttle.record_success(request.address, email)
+        await _keep_language(request, signed_in)
         if request.signed_in is not None:
             await request.services.sign_in.sign_out(request.signed_in)
         return request.begin(signed_in, next_page(request.form.text("next"), _START_PAGES[self._realm]))
@@ -170,6 +174,15 @@ class _RealmPages:
             return await self._profile(request, status=422)
         return request.redirect(f"{self._root}/profile", "password_changed")
 
+    async def choose_language(self, request: PageRequest) -> Response:
+        """Speak to who is signed in as they choose."""
+        try:
+            await request.services.sign_in.speak(request.required_signed_in, request.form.text("language"))
+        except InvalidInput as error:
+            request.form.fail(error)
+            return await self._profile(request, status=422)
+        return request.redirect(f"{self._root}/profile", "language_chosen")
+
     async def sign_out_elsewhere(self, request: PageRequest) -> Response:
         """End the other sessions of who is signed in."""
         await request.services.sign_in.sign_out_elsewhere(request.required_signed_in)
@@ -211,7 +224,13 @@ class _RealmPages:
     async def _profile(self, request: PageRequest, status: int = 200) -> Response:
         sessions = await request.services.sign_in.sessions(request.required_signed_in)
         return self._page(
-            request, "profile.html", status=status, sessions=sessions, here=request.required_signed_in.session.digest
+            request,
+            "profile.html",
+            status=status,
+            sessions=sessions,
+            here=request.required_signed_in.session.digest,
+            languages=list(LANGUAGE_NAMES.items()),
+            spoken=request.login.language or request.services.operator.language,
         )
 
     def _offer(self, request: PageRequest, setup: TwoFactorSetup, status: int = 200) -> Response:
@@ -225,6 +244,13 @@ class _RealmPages:
 
     def _page(self, request: PageRequest, template: str, status: int = 200, **values: Any) -> Response:
         return request.page(template, status, root=self._root, is_console=self._realm == Realm.SUPPORT, **values)
+
+
+async def _keep_language(request: PageRequest, signed_in: SignedIn) -> None:
+    """Keep the language that the browser names, of somebody who chose none yet."""
+    named = language_for(request.http.headers.get("accept-language", ""), "")
+    if named and not signed_in.login.language:
+        await request.services.sign_in.speak(signed_in, named)
 
 
 def next_page(text: str, default: str) -> str:

@@ -83,3 +83,9 @@ DELETE FROM session WHERE login_id = $1 AND digest <> $2;
 
 -- end_old_sessions: remove the sessions that are over
 DELETE FROM session WHERE expires_at <= $1;
+
+-- set_language: write the language that a login is spoken to in
+UPDATE login SET language = $2 WHERE login_id = $1 RETURNING login_id;
+
+-- signing_seed: read the seed of what links in mails are signed with
+SELECT seed FROM signing_seed WHERE signing_seed_id = 1;

@@ -16,6 +16,14 @@ SELECT role FROM merchant_user WHERE merchant_id = $1 AND mailbox = $2;
 -- is_registered: look up whether a user is registered on a merchant's account
 SELECT 1 FROM merchant_user WHERE merchant_id = $1 AND user_id = $2;
 
+-- user_at: read one user of a merchant's account
+SELECT {user} FROM merchant_user WHERE merchant_id = $1 AND user_id = $2;
+
+-- stop_mails: mail a user no alerts of these kinds any more
+UPDATE merchant_user SET mail_kinds = mail_kinds - (mail_kinds & $3)
+WHERE merchant_id = $1 AND user_id = $2 AND (mail_kinds & $3) <> 0
+RETURNING user_id;
+
 -- lock_users: read a merchant's users, so that nobody else changes them meanwhile
 UPDATE merchant_user SET role = role WHERE merchant_id = $1 RETURNING mailbox, role;
 

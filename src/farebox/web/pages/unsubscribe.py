@@ -1,0 +1,47 @@
+"""The page that a mail's link to end such mails leads to. Its POST is also what mail programs send (RFC 8058)."""
+
+from starlette.responses import Response
+
+from farebox.alerts.kind_words import kind_words
+from farebox.service.people.unsubscribing import PATH, LinkInvalid, Subscription, is_optional
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
+
+
+class UnsubscribePages:
+    """The page of such links. Nobody signs in for it: a link tells by itself whose mails it ends."""
+
+    def routes(self) -> list[PageRoute]:
+        """List the pages."""
+        # Mail programs may send the form as multipart, which forms with files are.
+        return [
+            PageRoute(
+                f"{PATH}{{link:str}}", Audience.ANYONE, get=self.show, post=self.end, is_file_taken=True, is_use=False
+            )
+        ]
+
+    async def show(self, request: PageRequest) -> Response:
+        """Ask by a button: mail programs look at links, which must end nothing."""
+        try:
+            subscription = await request.services.unsubscribing.read(request.param("link"))
+        except LinkInvalid:
+            return request.page("unsubscribe_invalid.html", status=404)
+        return _page(request, subscription, is_done=False)
+
+    async def end(self, request: PageRequest) -> Response:
+        """End the mails."""
+        try:
+            subscription = await request.services.unsubscribing.end(request.param("link"), address=request.address)
+        except LinkInvalid:
+            return request.page("unsubscribe_invalid.html", status=404)
+        return _page(request, subscription, is_done=True)
+
+
+def _page(request: PageRequest, subscription: Subscription, *, is_done: bool) -> Response:
+    return request.page(
+        "unsubscribe.html",
+        subscription=subscription,
+        kind=request.language.gettext(kind_words(subscription.kind)),
+        is_done=is_done,
+        is_optional=is_optional(subscription.kind, subscription.user.role),
+    )
