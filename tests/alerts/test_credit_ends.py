@@ -65,7 +65,9 @@ async def test_users_are_mailed_what_ends_and_when_once(ledger: Ledger, server: 
     assert [ANN, BEN] == sorted(server.recipients)
     for message in server.messages:
         assert "Northwind Imaging: 20.00 USD of given credit ends on 22 January 2027, 08:00 UTC" == message["Subject"]
-        assert TEXT == text_of(message)
+        text, _, unsubscribe_url = text_of(message).removesuffix("\n").rpartition("\nNo more mails of this kind\n")
+        assert TEXT.rstrip("\n") == text.rstrip("\n")
+        assert f"<{unsubscribe_url}>" == message["List-Unsubscribe"]
         assert "You have 20.00 USD of given credit that ends on 22 January 2027, 08:00 UTC" in html_of(message)
         assert "To top up" not in html_of(message)
     assert await ledger.is_all_sent()

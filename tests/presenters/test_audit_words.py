@@ -280,6 +280,7 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
     Action.INVITE_USER: {f"mailed {ANN} a new link to choose a password"},
     Action.SET_ROLE: {f"made {ANN} a viewer"},
     Action.REMOVE_USER: {f"removed {ANN} from the account"},
+    Action.STOP_MAILS: {f"ended mails of one kind to {ANN} by a link in one"},
     Action.CREATE_KEY: {
         "made a key of the merchant's (fbm_…)",
         "made a key of the merchant's “jobs” (fbm_…)",

@@ -96,7 +96,6 @@ def compose_mail(
     message["Date"] = format_datetime(_time_of(headers.at))
     message["Message-ID"] = headers.message_id
     message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = language.code
     if unsubscribe_url is not None:
         message["List-Unsubscribe"] = f"<{unsubscribe_url}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
@@ -105,6 +104,7 @@ def compose_mail(
     # Quoted-printable is ASCII with short lines: no server needs to change it on its way.
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
+    message["Content-Language"] = language.code
     for picture in shown:
         if f"cid:{picture.name}" in html:
             _add_picture(message, picture)

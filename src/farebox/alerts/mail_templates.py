@@ -37,7 +37,7 @@ class MailTemplates:
         """
         self.overrides: Final = dict(overrides or {})
         self._is_strict = is_strict
-        self._environments: dict[tuple[str, bool], Environment] = {}
+        self._environments: dict[tuple[Language, bool], Environment] = {}
 
     def render(self, template: str, words: Mapping[str, Any], language: Language) -> tuple[str, str]:
         """Write a mail as plain text and as HTML."""
@@ -51,7 +51,7 @@ class MailTemplates:
             return _rendered(self._environment(language, has_overrides=False), template, words)
 
     def _environment(self, language: Language, *, has_overrides: bool) -> Environment:
-        key = language.code, has_overrides
+        key = language, has_overrides
         if key not in self._environments:
             overrides = self.overrides if has_overrides else {}
             self._environments[key] = make_environment(language, _loader(overrides))

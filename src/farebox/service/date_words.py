@@ -22,3 +22,8 @@ def day_words(day: date) -> str:
 def month_words(day: date) -> str:
     """Write the month of a day: December 2026."""
     return f"{_MONTHS[day.month - 1]} {day.year}"
+
+
+def short_month(time: datetime) -> str:
+    """Write a month in three letters: Dec."""
+    return _MONTHS[time.month - 1][:3]

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from farebox.core.currencies import decimals_of, format_money
 from farebox.core.money import MICROS_PER_UNIT
-from farebox.service.date_words import date_and_time, day_words, month_words
+from farebox.service.date_words import date_and_time, day_words, month_words, short_month
 
 LANGUAGE_NAMES: Final = {"en": "English", "de": "Deutsch", "es": "Español", "fr": "Français", "pt": "Português"}
 """The languages by code, each called as its speakers do."""
@@ -59,6 +59,10 @@ class Language:
     def gettext(self, message: str, **values: object) -> str:
         """Say a message in this language."""
         return self._filled(self.translations.gettext(message), values)
+
+    def said(self, text: str) -> str:
+        """Say a text that may be a message, and holds no place for a value; others stay as they are."""
+        return self.translations.gettext(text) if text else text
 
     def ngettext(self, one: str, many: str, count: int, **values: object) -> str:
         """Say a message that depends on a count, which is `%(count)s` in it."""
@@ -128,6 +132,14 @@ class Language:
         from babel.dates import format_skeleton
 
         return format_skeleton("yMMMM", day, locale=self.code)
+
+    def short_day(self, time: datetime, *, is_year_shown: bool) -> str:
+        """Write a day in short: 27 Nov, or 27 Nov 2026."""
+        if self.code == ENGLISH.code:
+            return f"{time.day} {short_month(time)}{f' {time.year}' if is_year_shown else ''}"
+        from babel.dates import format_skeleton
+
+        return format_skeleton("yMMMd" if is_year_shown else "MMMd", time, locale=self.code)
 
     def moment(self, micros: int) -> str:
         """Write microseconds since 1970 as people do, in UTC."""

@@ -5,16 +5,18 @@ A page's address has no more than the flash's name, so nobody else's words can b
 
 from typing import Final
 
+from farebox.service.languages import gettext_noop
+
 FLASH_PARAMETER: Final = "flash"
 """The parameter of the query that names a flash."""
 
 FLASHES: Final = {
-    "signed_out": "You are signed out.",
-    "signed_out_elsewhere": "You are signed out everywhere else.",
-    "language_chosen": "You are spoken to in this language from now on.",
-    "password_changed": "Your password is changed, and you are signed out everywhere else.",
-    "two_factor_on": "From now on you are asked for a one-time code when you sign in.",
-    "two_factor_off": "You are not asked for one-time codes any more.",
+    "signed_out": gettext_noop("You are signed out."),
+    "signed_out_elsewhere": gettext_noop("You are signed out everywhere else."),
+    "language_chosen": gettext_noop("You are spoken to in this language from now on."),
+    "password_changed": gettext_noop("Your password is changed, and you are signed out everywhere else."),
+    "two_factor_on": gettext_noop("From now on you are asked for a one-time code when you sign in."),
+    "two_factor_off": gettext_noop("You are not asked for one-time codes any more."),
     "thresholds_saved": "The thresholds are saved.",
     "reports_saved": "It is saved which reports you get.",
     "test_sent": "A test mail is on its way to you.",

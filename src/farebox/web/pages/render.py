@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -64,6 +64,13 @@ MAIL_HEADERS: Final = {**HEADERS, "Content-Security-Policy": MAIL_POLICY}
 
 TRANSLATED: Final = frozenset(
     {
+        "accounts.html",
+        "forgotten.html",
+        "link.html",
+        "link_expired.html",
+        "profile.html",
+        "sign_in.html",
+        "two_factor.html",
         "unsubscribe.html",
         "unsubscribe_invalid.html",
     }
@@ -110,8 +117,8 @@ _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def page(template: str, values: Mapping[str, Any], *, status: int = 200, spoken: Language = ENGLISH) -> Response:
-    """Answer with a page, in a language if the whole of it is translated."""
-    environment = _environment(spoken.code if template in TRANSLATED else ENGLISH.code)
+    """Answer with a page, in a language."""
+    environment = _environment(spoken.code)
     return Response(
         align_columns(environment.get_template(template).render(values)),
         status_code=status,
@@ -123,6 +130,11 @@ def page(template: str, values: Mapping[str, Any], *, status: int = 200, spoken:
 def mail(text: str) -> Response:
     """Answer with a mail's HTML, as it is."""
     return Response(text, media_type="text/html", headers=dict(MAIL_HEADERS))
+
+
+def spoken_on(template: str, reader: Language) -> Language:
+    """Tell which language a page is in: its reader's if the whole of it is translated."""
+    return reader if template in TRANSLATED else ENGLISH
 
 
 def redirect(url: str) -> Response:
@@ -168,17 +180,17 @@ def day(micros: int, zone: ZoneInfo) -> str:
     return f"{_WEEKDAYS[time.weekday()]} {_day_of(time)}"
 
 
-def clock_time(micros: int, zone: ZoneInfo) -> Markup:
+def clock_time(micros: int, zone: ZoneInfo, *, spoken: Language = ENGLISH) -> Markup:
     """Write the time of a day, if it is today, else the day, with its year if that is far, and the time."""
     time = at(micros, zone)
     is_today = time.date() == datetime.now(zone).date()
-    words = f"{time:%H:%M:%S}" if is_today else f"{_day_of(time)}, {time:%H:%M}"
+    words = f"{time:%H:%M:%S}" if is_today else f"{_day_of(time, spoken)}, {time:%H:%M}"
     return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), words)
 
 
-def _day_of(time: datetime) -> str:
+def _day_of(time: datetime, spoken: Language = ENGLISH) -> str:
     is_near = abs(time - datetime.now(time.tzinfo)) < timedelta(days=180)
-    return f"{time.day} {MONTHS[time.month - 1]}{'' if is_near else f' {time.year}'}"
+    return spoken.short_day(time, is_year_shown=not is_near)
 
 
 def joined(words: Sequence[str]) -> str:
@@ -221,11 +233,11 @@ def effect(transfer: Transfer, currency: str) -> Markup:
     return Markup("{}{}").format("+" if change > 0 else "", format_money(change, currency))
 
 
-def browser_name(agent: str) -> str:
+def browser_name(agent: str, *, spoken: Language = ENGLISH) -> str:
     """Name a browser and its system as people do, of what it calls itself; all claim to be several."""
-    browser = next((name for word, name in _BROWSERS if word in agent), "Another browser")
+    browser = next((name for word, name in _BROWSERS if word in agent), spoken.gettext("Another browser"))
     system = next((name for word, name in _SYSTEMS if word in agent), "")
-    return f"{browser} on {system}" if system else browser
+    return spoken.gettext("%(browser)s on %(system)s", browser=browser, system=system) if system else browser
 
 
 def public_id(kind: str, number: int) -> str:
@@ -253,7 +265,7 @@ def _environment(code: str) -> Environment:
         number=spoken.number,
         moment=moment,
         day=day,
-        clock_time=clock_time,
+        clock_time=partial(clock_time, spoken=spoken),
         joined=joined,
         kind_words=kind_words,
         request_words=request_words,
@@ -262,7 +274,7 @@ def _environment(code: str) -> Environment:
         quantities=quantities_words,
         effect=effect,
         wallet_before=wallet_before,
-        browser_name=browser_name,
+        browser_name=partial(browser_name, spoken=spoken),
         public_id=public_id,
         roles_in_words=roles_in_words,
         key_state=key_state,

@@ -153,7 +153,8 @@ class PageRequest(Struct):
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Answer with a page, which knows who asks."""
-        signed_in = self.signed_in
+        signed_in, spoken = self.signed_in, render.spoken_on(template, self.language)
+        self.form.errors = {name: spoken.said(message) for name, message in self.form.errors.items()}
         known = {
             "request": self,
             "form": self.form,
@@ -163,10 +164,12 @@ class PageRequest(Struct):
             "theme": cookies.theme(self.http),
             "path": self.path,
             "once_token": partial(new_once_token, self.services.console.now()),
-            "flash": " ".join(FLASHES.get(name, "") for name in self.http.query_params.getlist(FLASH_PARAMETER)),
+            "flash": " ".join(
+                spoken.said(FLASHES.get(name, "")) for name in self.http.query_params.getlist(FLASH_PARAMETER)
+            ),
             "support_contact": self.services.operator.support_contact,
         }
-        return render.page(template, {**known, **values}, status=status, spoken=self.language)
+        return render.page(template, {**known, **values}, status=status, spoken=spoken)
 
     async def make_once(
         self, make: Callable[..., Awaitable[_Thing]], find: Callable[[int], Awaitable[_Thing]]

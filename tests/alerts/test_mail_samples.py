@@ -1,0 +1,183 @@
+"""Every mail in every language: nothing of it stays English, and it reads well as plain text and as HTML."""
+
+import gettext
+import re
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from farebox.alerts.mail import LOGO, MailSettings, Picture
+from farebox.alerts.mail_templates import MailTemplates, built_in_names
+from farebox.alerts.operator_files import LOGO_BYTES_MAX, load_operator_files
+from farebox.alerts.samples import sample_mails
+from farebox.service.languages import LANGUAGE_NAMES, Language, language
+from tests.alerts.test_messages import MAIL_SETTINGS, html_of, text_of
+
+PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(40)
+SETTINGS: Final = replace(MAIL_SETTINGS, operator="Skyline APIs")
+VALUES: Final = re.compile(
+    r"https?://\S+|\S+@\S+|Skyline APIs|Northwind Imaging|Carla Diaz|\b(USD|UTC|INV-2041|x image)\b|xfer_\w+"
+    r"|\d+ January \d+"
+)
+"""What a sample mail has that nobody translates; the month is the locale's."""
+
+
+class Marked(gettext.NullTranslations):
+    """A language of its own, in which each message stands in brackets."""
+
+    def gettext(self, message: str) -> str:
+        return f"⟦{message}⟧"
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return f"⟦{msgid1 if n == 1 else msgid2}⟧"
+
+    def pgettext(self, context: str, message: str) -> str:
+        return f"⟦{message}⟧"
+
+
+def samples(spoken: Language, settings: MailSettings = SETTINGS) -> dict[str, EmailMessage]:
+    """Write the samples, and read them as their recipients do."""
+    return {
+        sample.name: message_from_bytes(sample.message.as_bytes(), policy=default)
+        for sample in sample_mails(settings, spoken)
+    }
+
+
+def outside(text: str) -> str:
+    """Leave out what stands in brackets, however deep, and the values."""
+    shorter = re.sub(r"⟦[^⟦⟧]*⟧", "", text)
+    return VALUES.sub("", text) if shorter == text else outside(shorter)
+
+
+def test_every_word_of_every_mail_is_a_message() -> None:
+    for name, message in samples(Language("en", Marked)).items():
+        page = re.sub(r"(?s)<style>.*?</style>|<[^>]*>", " ", html_of(message))
+        for text in (str(message["Subject"]), text_of(message), page):
+            assert not re.search(r"[A-Za-z]{2,}", outside(text)), (name, outside(text))
+
+
+@pytest.mark.parametrize("code", LANGUAGE_NAMES)
+def test_plain_text_reads_well(code: str) -> None:
+    for name, message in samples(language(code)).items():
+        text = text_of(message)
+        assert code == message["Content-Language"]
+        assert not re.search(r"\n{3}|[ \t]\n|^\n|\n\n\Z|⟦|%\(", text), (name, text)
+        assert all(len(line) <= 78 or "://" in line for line in text.splitlines()), (name, text)
+        assert f'<html lang="{code}" dir="ltr">' in html_of(message)
+
+
+def test_each_template_has_a_sample() -> None:
+    mails = {name.partition(".")[0] for name in built_in_names()} - {"layout", "parts"}
+
+    class Noted(MailTemplates):
+        def render(self, template: str, words: object, language: object) -> tuple[str, str]:
+            mails.discard(template)
+            return "text", "<p>html</p>"
+
+    samples(language("en"), replace(SETTINGS, templates=Noted()))
+    assert set() == mails
+
+
+def test_who_may_end_such_mails_is_told_how_and_others_are_not() -> None:
+    for name, message in samples(language("en")).items():
+        is_optional = name in ("low-balance", "credit-ends", "with-a-button")
+        assert is_optional == ("List-Unsubscribe" in message) == ("unsubscribe" in text_of(message)), name
+        if is_optional:
+            assert "<https://pay.example/farebox/unsubscribe/SAMPLE>" == message["List-Unsubscribe"]
+            assert "List-Unsubscribe=One-Click" == message["List-Unsubscribe-Post"]
+
+
+def test_the_html_shows_the_logo_that_it_carries() -> None:
+    message = samples(language("en"), replace(SETTINGS, logo=Picture(LOGO, "png", PNG)))["used-up"]
+    related = message.get_body(("related",))
+    assert related is not None
+    (picture,) = related.iter_attachments()
+    assert ("image/png", "<logo>", PNG) == (picture.get_content_type(), picture["Content-ID"], picture.get_content())
+    assert 'src="cid:logo" alt="Skyline APIs"' in html_of(message)
+    assert "multipart/alternative" == message.get_content_type()
+
+
+def test_the_operator_is_named_where_there_is_no_logo() -> None:
+    message = samples(language("en"))["used-up"]
+    assert "Skyline APIs" == message["From"].addresses[0].display_name
+    assert "<bdi>Skyline APIs</bdi>" in html_of(message)
+    assert "cid:" not in html_of(message)
+
+
+def loaded(folder: Path, logo_file: Path | None = None) -> tuple[MailTemplates, list[str]]:
+    files = load_operator_files(SETTINGS, logo_file="" if logo_file is None else str(logo_file), folder=str(folder))
+    return files.templates, [problem.replace(f"{folder}/", "") for problem in files.problems]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "fault"),
+    [
+        (
+            "alert.txt",
+            "{% block content %}\n\n{{ nothing }}\n{% endblock %}",
+            "fails in line 3: 'nothing' is undefined",
+        ),
+        ("alert.html", "<p>\n{% if %}", "fails in line 2: Expected an expression, got 'end of statement block'"),
+        ("account_mail.txt", "{% extends 'frame.txt' %}", "fails in line 1: "),
+        ("layout.html", "{{ 1 / 0 }}", "fails in line 1: ZeroDivisionError: division by zero"),
+        ("parts.html", "{% macro button(url, words) %}{% endmacro %}", "fails: "),
+        ("approvals.html", "{{ subject | shout }}", "fails in line 1: No filter named 'shout'."),
+    ],
+)
+def test_a_template_that_fails_is_named_and_the_built_in_one_is_used(
+    tmp_path: Path, name: str, source: str, fault: str
+) -> None:
+    (tmp_path / name).write_text(source)
+    (tmp_path / "layout.txt").write_text("Skyline says:\n{% block content %}{% endblock %}")
+    templates, (problem,) = loaded(tmp_path)
+    assert problem.startswith(f"FAREBOX_TEMPLATES: {name} {fault}")
+    assert problem.endswith("; the built-in one is used")
+    for message in samples(language("de"), replace(SETTINGS, templates=templates)).values():
+        assert text_of(message).startswith("Skyline says:")
+
+
+def test_what_is_no_template_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "alrt.html").write_text("x")
+    (tmp_path / "alert.txt").write_bytes(b"\xff")
+    (tmp_path / "alert.html").mkdir()
+    (tmp_path / "layout.txt").write_text("x" * 300_000)
+    templates, problems = loaded(tmp_path)
+    assert {} == templates.overrides
+    assert 4 == len(problems)
+    assert any("alrt.html is no template; there are account_mail.html" in problem for problem in problems)
+    assert any("alert.txt is not UTF-8" in problem for problem in problems)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    _, (problem,) = loaded(tmp_path / "none")
+    assert "can't be read (No such file or directory); the built-in ones are used" in problem
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"<svg/>", "is neither a PNG nor a JPEG file"),
+        (PNG + bytes(LOGO_BYTES_MAX), "has more than 100 KiB"),
+        (None, "can't be read (No such file or directory)"),
+    ],
+)
+def test_a_logo_that_is_none(tmp_path: Path, content: bytes | None, fault: str) -> None:
+    logo = tmp_path / "logo.png"
+    if content is not None:
+        logo.write_bytes(content)
+    files = load_operator_files(SETTINGS, logo_file=str(logo), folder="")
+    assert (f"FAREBOX_LOGO_FILE: {logo} {fault}; mails go without a logo",) == files.problems
+    assert files.logo is None
+
+
+def test_a_template_that_fails_on_one_mail_alone_stops_no_mail(caplog: pytest.LogCaptureFixture) -> None:
+    """The samples can't have everything that mails will say."""
+    templates = MailTemplates({"alert.txt": "{{ 1 / (merchant | length - 17) }}"})
+    message = samples(language("en"), replace(SETTINGS, templates=templates))["used-up"]
+    assert "Your balance is used up" in text_of(message)
+    assert "it is written by the built-in ones" in caplog.text
