@@ -31,9 +31,7 @@ async def run(path: str, url: str, now: int) -> None:
     stores, clock = Stores.over(SqliteConnector(Path(path))), _StoppedClock(now)
     await stores.connector.open()
     settings = MailSettings("alerts@farebox.example", "https://pay.example", "")
-    outbox = Outbox(
-        stores, RunwayReader(stores, clock), settings, Unsubscribing(stores, Signer(""), clock)
-    )
+    outbox = Outbox(stores, RunwayReader(stores, clock), settings, Unsubscribing(stores, Signer(""), clock))
     relay = Relay(SmtpTransport(url, timeout_seconds=3600), stores.mail_servers, clock, server=url)
     await Dispatcher(outbox, relay, clock).run_once()
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.core.alerts import AlertKind
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import Caller, KeyKind
 from farebox.core.pricing.rules import Line, Rates, Rule
@@ -163,6 +164,8 @@ async def _merchants(farebox: Farebox, merchant_id: int) -> None:
     await services.merchants.add_user(merchant_id, ANN, principal=SAM)
     await services.users.invite_again(merchant_id, ANN, principal=SAM)
     await services.users.set_role(merchant_id, ANN, Role.VIEWER, is_owner_needed=False, principal=SAM)
+    (ann,) = await farebox.stores.users.list(merchant_id)
+    await services.unsubscribing.end(await services.unsubscribing.link_text(ann, AlertKind.CREDIT_ENDS), address=None)
     await services.users.remove(merchant_id, ANN, is_owner_needed=False, principal=SAM)
     await services.prices.set("image", "0.008", merchant_id=merchant_id, starts=NEW_YEAR, principal=SAM)
     await services.prices.set("audio", "0.25", starts=NEW_YEAR, principal=SAM)

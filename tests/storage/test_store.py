@@ -228,6 +228,8 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "merchants.rename": lambda stores: stores.merchants.rename(ANN, "Ann"),
     "users.add": lambda stores: stores.users.add(User(ANN, 1, "ann@example.com", NOW)),
     "users.list": lambda stores: stores.users.list(ANN),
+    "users.at": lambda stores: stores.users.at(ANN, 1),
+    "users.stop_mails": lambda stores: stores.users.stop_mails(ANN, 1, 2),
     "api_keys.create": lambda stores: stores.api_keys.create(staff_key(1)),
     "api_keys.list": lambda stores: stores.api_keys.list(None),
     "api_keys.find": lambda stores: stores.api_keys.find(1),

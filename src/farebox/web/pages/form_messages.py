@@ -1,4 +1,4 @@
-"""What forms of translated pages say of what was typed: the sentences stand where they are raised, and are messages here."""
+"""What forms of translated pages say of what was typed; the sentences stand where they are raised."""
 
 from typing import Final
 
