@@ -75,7 +75,7 @@ def test_amounts_are_exact_in_every_language(code: str, micros: int, currency: s
 )
 def test_dates(code: str, shown: str, day: str) -> None:
     assert shown == language(code).date_and_time(THEN)
-    assert day == language(code).day(THEN, is_year_shown=False)
+    assert day == language(code).short_day(THEN, is_year_shown=False)
 
 
 def test_counts_have_their_plural() -> None:
