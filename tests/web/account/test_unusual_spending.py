@@ -73,7 +73,7 @@ class Shop:
         runways = RunwayReader(stores, clock)
         settings = MailSettings("alerts@northwind.example", "https://pay.example", "help@northwind.example")
         with at(farebox, self.now):
-            dispatcher = Dispatcher(Outbox(stores, runways, settings), relay, clock)
+            dispatcher = Dispatcher(Outbox(stores, runways, settings, farebox.services.unsubscribing), relay, clock)
             for _ in range(3):
                 await dispatcher.run_once()
         texts = [path.read_bytes() for path in sorted(folder.glob("*.eml"))]
