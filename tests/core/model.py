@@ -40,10 +40,11 @@ from farebox.core.commands import (
     TopUp,
     TransferCommand,
 )
+from farebox.core.credit.budgets import BudgetUnit
 from farebox.core.credit.shortfalls import Above
 from farebox.core.outcomes import Code
 from farebox.core.pricing.rules import Rates, Rule
-from tests.core.model_budgets import KeyLimits, left
+from tests.core.model_budgets import KeyLimits, last_day, left, spent, stretch
 from tests.core.model_grants import FOR_EVER, Lot, Parts, backwards, taken, without
 from tests.core.model_rules import Measured, Place, period_of, rates_of
 from tests.support.price_models import fraction_cost
@@ -181,18 +182,22 @@ class Move:
 
 @dataclass(frozen=True)
 class Told:
-    """What all were told, or a user who joined.
+    """What all were told, or a user who joined: what happened, by its public name, and how the balances stood then.
 
-    Posted is below a threshold; or, if that is None, a request was refused for want of money. `seq` names the move that
-    left it below, or the last before the refusal; None if there was none.
+    `seq` names the move that it is about, or the last before a refusal; None if there was none. `more` is what else is
+    told of such a thing.
     """
 
-    threshold: Decimal | None
+    what: str
     posted: Decimal
+    available: Decimal
+    credit_limit: Decimal
     at: int
-    seq: int | None
+    seq: int | None = None
+    threshold: Decimal | None = None
     refused: Decimal | None = None
     user_id: int | None = None
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -269,6 +274,7 @@ class Book:
     """What people moved without a second person: when, who, how much."""
     currency: str = "USD"
     grants: dict[int, Lot] = field(default_factory=dict)
+    budgets_told: set[tuple[int, BudgetUnit, tuple[int, ...]]] = field(default_factory=set)
 
     def balance(self, account: str, up_to: int | None = None) -> Decimal:
         """Sum up an account, from the first move on, up to the move of that number."""
@@ -420,13 +426,25 @@ class Book:
             begun = {limit for limit in self.thresholds if self.is_below(limit)}
         else:
             begun = {limit for limit in self.thresholds if self.is_below(limit, after) > self.is_below(limit, before)}
+        if event.what in ("arrived", "raised"):
+            ended = {limit for limit in self.thresholds if self.is_below(limit, before) > self.is_below(limit, after)}
+            was_used_up = self.is_used_up(before)
+            if ended or was_used_up:
+                self.tell("balance.recovered", now, seq, more={"thresholds": sorted(ended), "was_used_up": was_used_up})
         if begun:
-            self.told.append(Told(min(begun), event.posted, now, seq))
+            self.tell("balance.low", now, seq, threshold=min(begun))
+
+    def tell(self, what: str, now: int, seq: int | None = None, **fields: Any) -> None:
+        """Tell all of something, and how the balances stand."""
+        balances = (self.posted(), self.balance("wallet"), self.credit_limit)
+        self.told.append(Told(what, *balances, now, seq, **fields))
 
     def add(self, move: Move, now: int) -> int:
         """Write a move down, and what it does to episodes; return its number."""
         self.moves.append(move)
         seq = len(self.moves)
+        if move.word == "top_up":
+            self.tell("topup.posted", now, seq, more={"amount": move.amount, "reference": move.reference})
         if move.word in LOWERS_POSTED:
             self.happens(Event("fell", self.posted()), now, seq)
         elif move.word in BRINGS_MONEY:
@@ -436,7 +454,8 @@ class Book:
     def refuse(self, amount: Decimal, now: int) -> None:
         """A request for an amount is refused for want of money: all are told, once until some comes."""
         if not self.is_used_up():
-            self.told.append(Told(None, self.posted(), now, len(self.moves) or None, amount))
+            more = {"given": self.given(), "owed": self.owed()}
+            self.tell("balance.exhausted", now, len(self.moves) or None, refused=amount, more=more)
         self.happens(Event("refused", self.posted()), now)
 
     def join(self, user_id: int, now: int) -> None:
@@ -444,7 +463,8 @@ class Book:
         posted = self.posted()
         below = {limit for limit in self.thresholds if self.moves and self.is_below(limit) and posted < limit}
         if below or self.is_used_up():
-            self.told.append(Told(min(below, default=None), posted, now, None, user_id=user_id))
+            what = "balance.low" if below else "balance.exhausted"
+            self.tell(what, now, threshold=min(below, default=None), user_id=user_id)
 
     def set_thresholds(self, limits: set[Decimal], now: int) -> None:
         """Replace the thresholds; those that are new and above posted are told of at once, as one."""
@@ -577,11 +597,13 @@ class Model:
         left = book.left_of_grant(lot.number)
         if not left:
             return None
-        name = ("end of grant", str(lot.number))
+        name, at = ("end of grant", str(lot.number)), _time(book, now)
         parts = ((lot.number, left),)
-        return book.add(
-            Move("grant_expiry", left, _time(book, now), name, refers_to=lot.seq, note=note, parts=parts), now
-        )
+        ended_at = at if note is not None else lot.end
+        seq = book.add(Move("grant_expiry", left, at, name, refers_to=lot.seq, note=note, parts=parts), now)
+        more = {"grant": lot.number, "left": left, "expires_at": lot.expires_at, "ended_at": ended_at}
+        book.tell("grant.expired", now, seq, more=more)
+        return seq
 
     def _end_at_once(self, book: Book, seq: int, now: int) -> None:
         """End again what a move gave back to grants that are over."""
@@ -719,10 +741,23 @@ class Model:
         there = left(book.moves, key, self.limits.get(key or 0), _time(book, now))
         if there is None or amount <= there:
             return amount
+        self._tell_of_budget(book, key or 0, amount, now)
         if is_collected and amount <= LARGEST_AMOUNT:
             return there
         faults.add(Code.KEY_BUDGET_EXCEEDED)
         return amount
+
+    def _tell_of_budget(self, book: Book, key: int, amount: Decimal, now: int) -> None:
+        """Tell that a budget was reached: once for each limit and day, week, month, or for ever."""
+        limits, at = self.limits[key], _time(book, now)
+        used = {unit: spent(book.moves, key, unit, limits.zone, at) for unit in limits.amounts}
+        reached = [unit for unit, most in limits.amounts.items() if amount > max(Decimal(0), most - used[unit])]
+        unit = max(reached, key=lambda unit: (last_day(unit, limits.zone, at), unit))
+        period = (key, unit, stretch(unit, limits.zone, at))
+        if period not in book.budgets_told:
+            book.budgets_told.add(period)
+            words = {"unit": unit.name.lower(), "amount": limits.amounts[unit], "spent": used[unit], "needed": amount}
+            book.tell("key.budget_reached", now, more={"key_id": key, **words})
 
     def _share(
         self, book: Book, request_type: str, amount: Decimal, faults: set[Code], now: int, *, is_collected: bool
@@ -884,6 +919,9 @@ class Model:
             parts=hold.parts,
         )
         number = book.add(move, now)
+        if is_expiry:
+            more = {"hold": seq, "amount": hold.amount, "request_type": hold.request_type, "key_id": hold.key}
+            book.tell("hold.expired", now, number, more={**more, "reference": hold.reference})
         self._end_at_once(book, number, now)
         return Answer(Code.OK, number, seq)
 
@@ -1010,6 +1048,9 @@ class Model:
         if not isinstance(move, Refund) and _faults_of_decimals(book, move, asked):
             return Answer(Code.AMOUNT_TOO_FINE)
         book.requests[command.approval_id] = Request(move, _person(command), people, asked, now)
+        sign = -1 if isinstance(move, Adjust) and not move.is_credit else 1
+        more = {"approval_id": command.approval_id, "amount": sign * asked, "requested_by": _person(command)}
+        book.tell("approval.waiting", now, more=more)
         return Answer(Code.OK, request=command.approval_id)
 
     def _alone(self, book: Book, move: Wish, faults: set[Code], now: int, *, is_noted: bool) -> Answer:
@@ -1167,11 +1208,14 @@ class Model:
         if faults:
             return _first(faults)
         if isinstance(command, SetCreditLimit):
-            if units(command.credit_limit) > book.credit_limit:
-                book.happens(Event("raised", book.posted()), now)
+            is_raised = units(command.credit_limit) > book.credit_limit
             book.credit_limit = units(command.credit_limit)
+            if is_raised:
+                book.happens(Event("raised", book.posted()), now)
         elif isinstance(command, SetFrozen):
-            book.is_frozen = command.is_frozen
+            if command.is_frozen is not book.is_frozen:
+                book.is_frozen = command.is_frozen
+                book.tell("merchant.frozen" if command.is_frozen else "merchant.unfrozen", now)
         else:
             book.set_thresholds({units(amount) for amount in command.amounts}, now)
         return Answer(Code.OK)

@@ -1,8 +1,9 @@
 """What API keys may spend, slow and obvious: what was spent is read out of all the moves that name the key."""
 
+from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,6 +30,19 @@ def stretch(unit: BudgetUnit, zone: str, at: int) -> tuple[int, ...]:
         case BudgetUnit.MONTH:
             return clock.year, clock.month
     return ()
+
+
+def last_day(unit: BudgetUnit, zone: str, at: int) -> date:
+    """Name the last day of the day, week or month that a clock of a zone shows."""
+    today = datetime.fromtimestamp(at // 10**6, ZoneInfo(zone)).date()
+    match unit:
+        case BudgetUnit.DAY:
+            return today
+        case BudgetUnit.WEEK:
+            return today + timedelta(days=6 - today.weekday())
+        case BudgetUnit.MONTH:
+            return today.replace(day=monthrange(today.year, today.month)[1])
+    return date.max
 
 
 def spent(moves: Sequence[Any], key: int, unit: BudgetUnit, zone: str, at: int) -> Decimal:

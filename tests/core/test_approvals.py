@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from farebox.core import ids
 from farebox.core.accounts import Kind
+from farebox.core.alerts import AlertKind
 from farebox.core.approvals import Approval, ApprovalLimits, ApprovalState
 from farebox.core.commands import Actor, Adjust, Approve, Command, Reject, RequestApproval, SetFrozen, TopUp
 from farebox.core.decide import decide
@@ -87,7 +88,10 @@ def test_a_request_is_written_down_as_it_was_asked_for_and_moves_no_money(
     )
     assert Outcome(Code.OK, approval=expected) == outcome
     assert expected == stored(on)
-    assert (before, []) == (on.ann, on.rows()["transfers"])
+    assert (replace(before, alerts_count=1), []) == (on.ann, on.rows()["transfers"])
+    (alert,) = on.rows()["alerts"]
+    signed = expected.signed_amount
+    assert {"approval_id": 7, "amount": signed, "reference": "R-1"}.items() <= alert.read_facts.items()
 
 
 @every_move
@@ -95,7 +99,8 @@ def test_what_a_second_person_approves_is_the_transfer_that_it_would_have_been_a
     on, directly = ledger(move), ledger()
     outcome = on.run(approve(move))[0]
     assert directly.move(move) == outcome.transfer
-    assert directly.ann == on.ann
+    # That it waited was told, too.
+    assert replace(directly.ann, alerts_count=directly.ann.alerts_count + 1) == on.ann
     expected = replace(
         decided(_opened(), RequestApproval(move, 7)).new_approvals[0],
         state=ApprovalState.APPROVED,
@@ -305,9 +310,10 @@ def test_what_is_requested_and_decided_in_one_batch_is_one_new_row(
     assert ([], [state]) == (later.new_approvals, [item.state for item in later.changed_approvals])
 
 
-def test_a_request_that_nobody_made_by_hand_is_written_though_no_account_changes() -> None:
+def test_a_request_that_nobody_made_by_hand_is_written_and_told() -> None:
     decision = decided(ledger(), RequestApproval(replace(PAYMENT, actor=None), 7))
-    assert ([], [], True) == (decision.accounts, decision.audit_entries, decision.changes_anything)
+    assert ([], True) == (decision.audit_entries, decision.changes_anything)
+    assert [AlertKind.APPROVAL_WAITING] == [alert.kind for alert in decision.alerts]
     rejection = decided(ledger(PAYMENT), reject(None))
     assert ([], [], True) == (rejection.accounts, rejection.audit_entries, rejection.changes_anything)
     replay = decided(ledger(PAYMENT), RequestApproval(PAYMENT, 8))

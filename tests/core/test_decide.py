@@ -89,6 +89,10 @@ GRANT: Final = Grant(
 # Refusals, in order of precedence. What a command meets is put together from its parts, so that faults can be combined.
 
 
+TOLD_REFUSALS: Final = {Code.INSUFFICIENT_BALANCE, Code.MONEY_OWED, Code.KEY_BUDGET_EXCEEDED}
+"""Those of a charge or hold that are told, once, and so change an account."""
+
+
 @dataclass
 class Situation:
     """A command that goes through, and what it meets."""
@@ -151,7 +155,7 @@ class Situation:
             state.grants, state.grants_complete = {(ANN, 1): self.grant}, {ANN}
         decision = decide(state, [self.command], NOW)
         if decision.outcomes[0].code is not Code.OK:
-            is_short = decision.outcomes[0].code in (Code.INSUFFICIENT_BALANCE, Code.MONEY_OWED)
+            is_short = decision.outcomes[0].code in TOLD_REFUSALS
             is_told = is_short and isinstance(self.command, SPENDS)
             assert is_told is decision.changes_anything
             moved = (decision.transfers, decision.new_holds, decision.changed_holds, decision.changed_approvals)
@@ -986,7 +990,7 @@ def test_an_alert_after_the_clock_stepped_back_is_due_at_once() -> None:
     ledger.now -= 30 * SECOND
     ledger.run(charge(11))
     ledger.run(SetThresholds(ANN, (15 * UNIT,)))
-    assert [ledger.now] * 2 == [alert.fired_at for alert in at_once(ledger.stores.deliveries.alerts(ANN, 9))]
+    assert [ledger.now] * 2 == [alert.fired_at for alert in at_once(ledger.stores.deliveries.alerts(ANN, 2))]
 
 
 # Limits.

@@ -1,6 +1,7 @@
 """What holds of every history of a ledger, whatever is asked of it and however it is cut into batches."""
 
 from collections import Counter
+from decimal import Decimal
 from typing import Any, Final
 
 from hypothesis import given, seed, settings
@@ -9,7 +10,7 @@ from msgspec.structs import astuple, replace
 
 from farebox.core import ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, KIND_WORDS, Account
-from farebox.core.alerts import Alert, AlertKind
+from farebox.core.alerts import EVENT_TYPES, Alert
 from farebox.core.approvals import Approval, ApprovalState, RequestKind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
@@ -159,12 +160,11 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
             unit, at = BudgetUnit(budget.unit), budget.starts_at
             assert micros(spent(book.moves, budget.budget_id, unit, budget.zone, at)) == budget.spent
     alerts: list[Alert] = [alert for alert in store.rows()["alerts"] if alert.merchant_id == merchant_id]
-    assert [told_row(told) for told in book.told] == [
-        (alert.threshold, alert.posted, alert.fired_at, alert.transfer_seq, alert.refused, alert.user_id)
-        for alert in alerts
-    ]
-    kinds = [AlertKind.USED_UP if alert.threshold is None else AlertKind.LOW_BALANCE for alert in alerts]
-    assert kinds == [alert.kind for alert in alerts]
+    assert [told_row(told) for told in book.told] == list(map(alert_row, alerts))
+    for told, alert in zip(book.told, alerts, strict=True):
+        facts = alert.read_facts
+        assert book.currency == facts["currency"]
+        assert {name: plain(value) for name, value in told.more.items()}.items() <= facts.items()
     assert list(range(1, account.alerts_count + 1)) == [alert.number for alert in alerts]
     approvals = [item for item in store.rows()["approvals"] if item.merchant_id == merchant_id]
     assert sorted(book.requests) == [approval.approval_id for approval in approvals]
@@ -216,9 +216,22 @@ def holds_row(book: Book, seq: int) -> tuple[Any, ...]:
     return seq, amount, book.hold_ends[seq], book.hold_state(seq), micros(book.captured(seq))
 
 
+def plain(value: Any) -> Any:
+    """Write what a model tells as facts do."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return micros(value) if isinstance(value, Decimal) else value
+
+
 def told_row(told: Told) -> tuple[Any, ...]:
-    threshold, refused = (None if amount is None else micros(amount) for amount in (told.threshold, told.refused))
-    return threshold, micros(told.posted), told.at, told.seq, refused, told.user_id
+    amounts = (told.threshold, told.posted, told.refused, told.available, told.credit_limit)
+    return told.what, told.at, told.seq, told.user_id, *map(plain, amounts)
+
+
+def alert_row(alert: Alert) -> tuple[Any, ...]:
+    facts = alert.read_facts
+    amounts = (alert.threshold, alert.posted, alert.refused, facts["available"], facts["credit_limit"])
+    return EVENT_TYPES[alert.kind], alert.fired_at, alert.transfer_seq, alert.user_id, *amounts
 
 
 def audit_row(action: Action) -> tuple[Any, ...]:

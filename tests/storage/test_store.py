@@ -277,6 +277,9 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
         Grant(ANN, 1, UNIT, UNIT, "G", "welcome", "grant G", bytes(8), transfer_seq=1), NOW
     ),
     "deliveries.tell": lambda stores: stores.deliveries.tell(ANN, AlertKind.FROZEN, NOW, nothing_due),
+    "deliveries.shown_alerts": lambda stores: stores.deliveries.shown_alerts(ANN, 9),
+    "deliveries.last_low_alert": lambda stores: stores.deliveries.last_low_alert(ANN, UNIT),
+    "deliveries.alert_mails": lambda stores: stores.deliveries.alert_mails(Alert(ANN, 1, UNIT, 0, NOW, None)),
     "deliveries.mails": lambda stores: stores.deliveries.mails(merchant_id=None, limit=10),
     "deliveries.retry_mails": lambda stores: stores.deliveries.retry_mails(NOW),
     "deliveries.next_mail_at": lambda stores: stores.deliveries.next_mail_at(),

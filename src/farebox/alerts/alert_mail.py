@@ -6,6 +6,7 @@ from typing import Any
 from farebox.alerts.alert_words import AlertSubject, AlertWords
 from farebox.alerts.credit_ends import credit_ends_words
 from farebox.alerts.email_address import mailbox, one_line
+from farebox.alerts.event_words import EVENT_WORDS
 from farebox.alerts.low_balance import low_balance_words
 from farebox.alerts.mail import Headers, MailSettings, compose_mail
 from farebox.alerts.runway_short import runway_short_words
@@ -71,9 +72,13 @@ def alert_context(told: AlertWords, *, merchant: str, balance: str, currency: st
 def _words(subject: AlertSubject) -> AlertWords:
     if subject.grant is not None:
         return credit_ends_words(subject, subject.grant)
-    if subject.mail.alert.kind == AlertKind.RUNWAY_SHORT:
+    alert = subject.mail.alert
+    if alert.kind == AlertKind.RUNWAY_SHORT:
         return runway_short_words(subject)
-    if subject.mail.alert.kind == AlertKind.UNUSUAL_SPENDING:
+    if alert.kind == AlertKind.UNUSUAL_SPENDING:
         return unusual_spending_words(subject)
-    threshold = subject.mail.alert.threshold
+    words = EVENT_WORDS.get(alert.kind)
+    if words is not None:
+        return words(subject, alert.read_facts)
+    threshold = alert.threshold
     return used_up_words(subject) if threshold is None else low_balance_words(subject, threshold)

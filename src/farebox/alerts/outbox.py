@@ -27,6 +27,19 @@ from farebox.storage.stores import Stores
 _MAIL_ZONE: Final = ZoneInfo("UTC")
 """The zone of all times in mails."""
 
+_TOLD_ANEW: Final = frozenset(
+    {
+        AlertKind.LOW_BALANCE,
+        AlertKind.USED_UP,
+        AlertKind.RECOVERED,
+        AlertKind.RUNWAY_SHORT,
+        AlertKind.UNUSUAL_SPENDING,
+        AlertKind.FROZEN,
+        AlertKind.UNFROZEN,
+    }
+)
+"""Kinds of which the newest alone is news; each of the others tells of something of its own."""
+
 _log = logging.getLogger("farebox.alerts")
 
 
@@ -134,26 +147,32 @@ class Outbox:
             return
         if account.closed_at is not None:
             raise Withdrawn("the merchant was closed")
-        if alert.kind == AlertKind.RUNWAY_SHORT:
-            episodes = await self._stores.runway_episodes.list(alert.merchant_id)
-            if all(episode.alert_number != alert.number for episode in episodes):
-                raise Withdrawn("money has arrived since, the money lasts for longer, or the threshold was removed")
-        elif alert.kind == AlertKind.UNUSUAL_SPENDING:
-            pass
-        elif alert.threshold is None:
-            if not account.is_exhausted:
-                raise Withdrawn("money has arrived since, or the credit limit was raised")
-        else:
-            states = {threshold.amount: threshold.is_armed for threshold in account.thresholds}
-            if alert.threshold not in states:
-                raise Withdrawn(
-                    f"the threshold of {format_money_with_code(alert.threshold, account.currency)} was removed"
-                )
-            if states[alert.threshold]:
-                posted = format_money_with_code(account.posted, account.currency)
-                raise Withdrawn(f"money brought the balance back to the threshold: it is {posted}")
-        if await self._stores.deliveries.is_told_anew(mail):
+        over = await self._why_over(alert, account)
+        if over is not None:
+            raise Withdrawn(over)
+        if alert.kind in _TOLD_ANEW and await self._stores.deliveries.is_told_anew(mail):
             raise Withdrawn("a newer mail tells the user the same")
+
+    async def _why_over(self, alert: Alert, account: Account) -> str | None:
+        """Tell why what an alert tells is no longer so; None if it is, or has happened for good."""
+        match alert.kind:
+            case AlertKind.LOW_BALANCE:
+                return _why_not_below(alert.threshold or 0, account)
+            case AlertKind.USED_UP:
+                is_over, why = not account.is_exhausted, "money has arrived since, or the credit limit was raised"
+            case AlertKind.RECOVERED:
+                is_over, why = _is_down_again(alert, account), "the balance has gone down again"
+            case AlertKind.RUNWAY_SHORT:
+                episodes = await self._stores.runway_episodes.list(alert.merchant_id)
+                is_over = all(episode.alert_number != alert.number for episode in episodes)
+                why = "money has arrived since, the money lasts for longer, or the threshold was removed"
+            case AlertKind.FROZEN:
+                is_over, why = not account.is_frozen, "the merchant is no longer frozen"
+            case AlertKind.UNFROZEN:
+                is_over, why = account.is_frozen, "the merchant is frozen again"
+            case _:
+                return None
+        return why if is_over else None
 
     async def _runway_in_words(self, mail: Delivery, account: Account) -> str | None:
         try:
@@ -164,3 +183,21 @@ class Outbox:
             # The warning matters more than the forecast in it.
             _log.exception("%s goes without a runway", self.name(mail))
             return None
+
+
+def _why_not_below(threshold: int, account: Account) -> str | None:
+    """Tell why a threshold's episode is over; None if it runs."""
+    states = {item.amount: item.is_armed for item in account.thresholds}
+    if threshold not in states:
+        return f"the threshold of {format_money_with_code(threshold, account.currency)} was removed"
+    if states[threshold]:
+        posted = format_money_with_code(account.posted, account.currency)
+        return f"money brought the balance back to the threshold: it is {posted}"
+    return None
+
+
+def _is_down_again(alert: Alert, account: Account) -> bool:
+    """Tell whether an episode that had ended has begun anew."""
+    facts = alert.read_facts
+    running = {threshold.amount for threshold in account.thresholds if not threshold.is_armed}
+    return (facts["was_used_up"] and account.is_exhausted) or not running.isdisjoint(facts["thresholds"])

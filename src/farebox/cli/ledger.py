@@ -24,7 +24,7 @@ from farebox.cli.context import (
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.audit_log import AuditEntry
-from farebox.core.currencies import format_money_with_code
+from farebox.presenters.alert_words import alert_words
 from farebox.presenters.outbox import STATE_WORDS, mail_data, mail_kind, owed_since
 from farebox.service.clock import SystemClock
 from farebox.service.operator.verifier import Verifier
@@ -164,8 +164,8 @@ def _pause_lines(pause: MailServerPause | None, now: int) -> list[str]:
 
 def _why(mail: Delivery | AccountMail, currencies: Mapping[int, str]) -> str:
     """Say in a few words what a mail is about."""
-    if isinstance(mail, Delivery) and mail.alert.threshold is not None:
-        return f"below {format_money_with_code(mail.alert.threshold, currencies[mail.alert.merchant_id])}"
+    if isinstance(mail, Delivery):
+        return alert_words(mail.alert, currencies[mail.alert.merchant_id])
     return mail_kind(mail).replace("_", " ")
 
 

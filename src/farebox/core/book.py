@@ -1,18 +1,22 @@
 """The working copy of one merchant's book while a batch is decided; the one mutable thing in the core."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec.structs import force_setattr
 
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, Account, Kind
-from farebox.core.alerts import Alert, AlertKind
+from farebox.core.alerts import Alert, AlertKind, written_facts
 from farebox.core.currencies import fits_minor_unit, format_money, format_money_with_code, too_fine
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome, refused
-from farebox.core.thresholds import fall, is_allowed, money_arrives, out_of_reach, replace_amounts
+from farebox.core.thresholds import ended_by, fall, is_allowed, money_arrives, out_of_reach, replace_amounts
 from farebox.core.transfers import Transfer
 
 LOWERING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL, Kind.GRANT_EXPIRY})
 ARRIVING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.GRANT})
+"""What brings money: posted by `fund`, which ends episodes."""
 
 
 class Book:
@@ -151,8 +155,44 @@ class Book:
         # The value is complete only with its own hash, which covers the rest of it; nobody has seen it yet.
         force_setattr(transfer, "hash", self.last_hash)
         self.transfers.append(transfer)
-        if self.thresholds or self.is_exhausted:
-            self._watch(kind, transfer.seq, now)
+        if self.thresholds and kind in LOWERING_KINDS:
+            self._watch(transfer.seq, now)
+        return transfer
+
+    def fund(
+        self,
+        kind: Kind,
+        amount: int,
+        now: int,
+        *,
+        idempotency_key: str,
+        fingerprint: bytes,
+        reference: str,
+        note: str | None,
+        given: str | None = None,
+    ) -> Transfer:
+        """Post what comes from outside or goes there; tell of a top-up, and of episodes that arriving money ends."""
+        transfer = self.post(
+            kind,
+            amount,
+            now,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+            reference=reference,
+            note=note,
+            given=given,
+        )
+        if kind not in ARRIVING_KINDS:
+            return transfer
+        seq = transfer.seq
+        if kind == Kind.TOP_UP:
+            self.tell(AlertKind.TOP_UP, now, {"amount": amount, "reference": reference}, transfer_seq=seq)
+        before, was_used_up, self.is_exhausted = self.thresholds, self.is_exhausted, False
+        self.thresholds, threshold = money_arrives(before, self.wallet + self.held)
+        self._tell_recovery(ended_by(before, self.thresholds), was_used_up, now, seq)
+        if threshold is not None:
+            # By the clock and not by the book: no mail waits until a clock that stepped back has caught up.
+            self.tell(AlertKind.LOW_BALANCE, now, threshold=threshold, transfer_seq=seq)
         return transfer
 
     def credit_limit_refusal(self, credit_limit: int) -> Outcome | None:
@@ -176,13 +216,20 @@ class Book:
         """Replace the thresholds; one that is new and above posted is told of at once."""
         self.thresholds, threshold = replace_amounts(self.thresholds, amounts, self.wallet + self.held)
         if threshold is not None:
-            self._tell(threshold, now, None)
+            self.tell(AlertKind.LOW_BALANCE, now, threshold=threshold)
 
-    def set_credit_limit(self, credit_limit: int) -> None:
+    def set_credit_limit(self, credit_limit: int, now: int) -> None:
         """Let the merchant spend down to minus this amount; a raised limit is more to spend, as money that arrives."""
-        if credit_limit > self.credit_limit:
-            self.is_exhausted = False
         self.credit_limit_before, self.credit_limit = self.credit_limit, credit_limit
+        if self.is_exhausted and credit_limit > self.credit_limit_before:
+            self.is_exhausted = False
+            self._tell_recovery([], True, now, None)
+
+    def set_frozen(self, is_frozen: bool, now: int) -> None:
+        """Refuse charges and holds from now on, or no longer; told if it was otherwise."""
+        if is_frozen != self.is_frozen:
+            self.is_frozen = is_frozen
+            self.tell(AlertKind.FROZEN if is_frozen else AlertKind.UNFROZEN, now)
 
     def run_out(self, amount: int, now: int) -> None:
         """Tell that a request for this amount is refused for lack of money, unless that was told since money arrived.
@@ -191,7 +238,43 @@ class Book:
         """
         if not self.is_exhausted:
             self.is_exhausted = True
-            self._tell(None, now, self.seq or None, AlertKind.USED_UP, refused=amount)
+            facts = {"given": self.given, "owed": self.owed}
+            self.tell(AlertKind.USED_UP, now, facts, transfer_seq=self.seq or None, refused=amount)
+
+    def tell(
+        self,
+        kind: AlertKind,
+        at: int,
+        facts: Mapping[str, Any] | None = None,
+        *,
+        threshold: int | None = None,
+        transfer_seq: int | None = None,
+        refused: int | None = None,
+    ) -> None:
+        """Make an alert of what has happened: the next of the book, with its balances as they stand now.
+
+        Args:
+            kind: what happened.
+            at: microseconds since 1970.
+            facts: what the kind tells beside the balances.
+            threshold: the lowest that posted is below.
+            transfer_seq: the transfer that it is about.
+            refused: what a refused request would have taken, in micros.
+        """
+        self.alerts_count += 1
+        self.alerts.append(
+            Alert(
+                self.merchant_id,
+                self.alerts_count,
+                threshold,
+                self.wallet + self.held,
+                at,
+                transfer_seq,
+                kind,
+                refused,
+                facts=written_facts(self, facts),
+            )
+        )
 
     def account(self) -> Account:
         """Return the account as it stands now."""
@@ -240,29 +323,14 @@ class Book:
             )
         return refused(Code.INSUFFICIENT_BALANCE, message)
 
-    def _watch(self, kind: Kind, seq: int, now: int) -> None:
-        posted = self.wallet + self.held
-        if kind in LOWERING_KINDS:
-            self.thresholds, threshold = fall(self.thresholds, posted)
-        elif kind in ARRIVING_KINDS:
-            self.is_exhausted = False
-            self.thresholds, threshold = money_arrives(self.thresholds, posted)
-        else:
-            return
+    def _watch(self, seq: int, now: int) -> None:
+        self.thresholds, threshold = fall(self.thresholds, self.wallet + self.held)
         if threshold is not None:
             # By the clock and not by the book: no mail waits until a clock that stepped back has caught up.
-            self._tell(threshold, now, seq)
+            self.tell(AlertKind.LOW_BALANCE, now, threshold=threshold, transfer_seq=seq)
 
-    def _tell(
-        self,
-        threshold: int | None,
-        at: int,
-        transfer_seq: int | None,
-        kind: AlertKind = AlertKind.LOW_BALANCE,
-        refused: int | None = None,
-    ) -> None:
-        self.alerts_count += 1
-        posted = self.wallet + self.held
-        self.alerts.append(
-            Alert(self.merchant_id, self.alerts_count, threshold, posted, at, transfer_seq, kind, refused)
-        )
+    def _tell_recovery(self, ended: list[int], was_used_up: bool, now: int, transfer_seq: int | None) -> None:
+        """Tell that the episodes of these thresholds, or of a balance that was used up, are over, if there are any."""
+        if ended or was_used_up:
+            facts = {"thresholds": ended, "was_used_up": was_used_up}
+            self.tell(AlertKind.RECOVERED, now, facts, transfer_seq=transfer_seq)

@@ -284,7 +284,8 @@ class _Batch:
         taken, above = captured.of_hold, captured.above
         amount = taken.amount
         refusal = book.refusal(Kind.CAPTURE, amount, may_be_free=taken.pricing is not None)
-        most = self._budgets.payable_above(book, made_by, above, command.above, self._now)
+        is_taking = refusal is None and not book.is_frozen
+        most = self._budgets.payable_above(book, made_by, above, command.above, self._now) if is_taking else None
         share = refusal or self._shortfalls.capture_share(book, hold, amount, above, command.above, most)
         if isinstance(share, Outcome):
             return share
@@ -355,6 +356,8 @@ class _Batch:
             given=None if made_by is None else made_by.transfer.given,
             key_id=None if made_by is None else made_by.transfer.key_id,
         )
+        if is_expiry:
+            hold_rules.tell_expiry(book, hold, made_by, transfer, self._now)
         self._budgets.give_back(made_by, hold.amount)
         if made_by is not None:
             self._grants.give_back(book, read_given(made_by.transfer.given), transfer)
@@ -411,7 +414,7 @@ class _Batch:
         refusal = closing.too_fine_refusal(book, command, command.amount) or book.refusal(command.kind, command.amount)
         if refusal is not None:
             return refusal
-        transfer = book.post(
+        transfer = book.fund(
             command.kind,
             command.amount,
             self._now,
@@ -441,7 +444,7 @@ class _Batch:
         if self._approvals.must_wait(command, raised, command.limits.of(book.currency)):
             # Of credit limits one waits at most; what one person may set meanwhile is no reference's second use.
             refusal = repeated or (None if isinstance(move, Refund) else closing.too_fine_refusal(book, move, asked))
-            return refusal or self._approvals.request(command, fingerprint, asked)
+            return refusal or self._approvals.request(book, command, fingerprint, asked)
         return self._make_alone(book, move, fingerprint, number=command.approval_id)
 
     def _make_alone(self, book: Book, move: Move, fingerprint: bytes, *, number: int | None = None) -> Outcome:
@@ -476,7 +479,7 @@ class _Batch:
         if isinstance(command, ExtendHold):
             return self._extend(command)
         if isinstance(command, SetFrozen):
-            book.is_frozen = command.is_frozen
+            book.set_frozen(command.is_frozen, self._now)
         elif isinstance(command, SetThresholds):
             refusal = book.thresholds_refusal(command.amounts)
             if refusal is not None:
@@ -489,7 +492,7 @@ class _Batch:
     def _set_credit_limit(self, book: Book, command: SetCreditLimit) -> Outcome:
         refusal = book.credit_limit_refusal(command.credit_limit)
         if refusal is None:
-            book.set_credit_limit(command.credit_limit)
+            book.set_credit_limit(command.credit_limit, self._now)
         return refusal or DONE
 
     def _settle(self, hold: Hold, state: HoldState, captured: int) -> Hold:

@@ -2,8 +2,12 @@
 
 from typing import Final
 
+from farebox.core.alerts import AlertKind
+from farebox.core.book import Book
 from farebox.core.holds import TTL_SECONDS_MAX, Hold, HoldState
 from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.state import Original
+from farebox.core.transfers import Transfer
 
 HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "The merchant has no such hold")
 
@@ -43,3 +47,16 @@ def _state_refusal(hold: Hold | None) -> Outcome | None:
         return HOLD_NOT_FOUND
     final = _FINAL_STATES.get(HoldState(hold.state))
     return None if final is None else refused(*final)
+
+
+def tell_expiry(book: Book, hold: Hold, made_by: Original | None, transfer: Transfer, now: int) -> None:
+    """Tell that a hold has expired: how much it set aside, and for which request."""
+    made = None if made_by is None else made_by.transfer
+    facts = {
+        "hold": hold.seq,
+        "amount": hold.amount,
+        "request_type": hold.request_type,
+        "reference": None if made is None else made.reference,
+        "key_id": None if made is None else made.key_id,
+    }
+    book.tell(AlertKind.HOLD_EXPIRED, now, facts, transfer_seq=transfer.seq)

@@ -1,7 +1,7 @@
 """Who joins a merchant's account is told how it stands: users who were there have been told already."""
 
 from farebox.core.accounts import Account
-from farebox.core.alerts import Alert, AlertKind
+from farebox.core.alerts import Alert, AlertKind, written_facts
 from farebox.core.thresholds import Threshold, lowest_above
 
 
@@ -17,5 +17,7 @@ def alert_on_joining(account: Account, user_id: int, now: int) -> Alert | None:
         return None
     kind = AlertKind.USED_UP if threshold is None else AlertKind.LOW_BALANCE
     return Alert(
-        *(account.merchant_id, account.alerts_count + 1, threshold, account.posted, now, None, kind), user_id=user_id
+        *(account.merchant_id, account.alerts_count + 1, threshold, account.posted, now, None, kind),
+        user_id=user_id,
+        facts=written_facts(account),
     )

@@ -51,6 +51,12 @@ def money_arrives(thresholds: tuple[Threshold, ...], posted: int) -> Told:
     return tuple(Threshold(item.amount, posted >= item.amount) for item in thresholds), below
 
 
+def ended_by(before: Iterable[Threshold], after: Iterable[Threshold]) -> list[int]:
+    """List the thresholds whose episodes are over since `before`, ascending."""
+    running = {threshold.amount for threshold in before if not threshold.is_armed}
+    return sorted(threshold.amount for threshold in after if threshold.is_armed and threshold.amount in running)
+
+
 def replace_amounts(thresholds: tuple[Threshold, ...], amounts: Iterable[int], posted: int) -> Told:
     """Set the amounts to be warned below, and begin an episode of each that is newly set above `posted`.
 

@@ -23,7 +23,24 @@ from farebox.service.operator.console import AccountMail, Delivery, DeliveryStat
 
 StateWord = Literal["waiting", "sent", "given up", "withdrawn"]
 KindWord = Literal[
-    "low_balance", "used_up", "credit_ends", "invitation", "password_reset", "test", "approvals", "report"
+    "low_balance",
+    "used_up",
+    "credit_ends",
+    "recovered",
+    "top_up",
+    "credit_ended",
+    "hold_expired",
+    "budget_reached",
+    "frozen",
+    "unfrozen",
+    "runway_short",
+    "unusual_spending",
+    "destination_disabled",
+    "invitation",
+    "password_reset",
+    "test",
+    "approvals",
+    "report",
 ]
 
 STATE_WORDS: Final[dict[int, StateWord]] = {
@@ -36,6 +53,16 @@ _ALERT_WORDS: Final[dict[int, KindWord]] = {
     AlertKind.LOW_BALANCE: "low_balance",
     AlertKind.USED_UP: "used_up",
     AlertKind.CREDIT_ENDS: "credit_ends",
+    AlertKind.RECOVERED: "recovered",
+    AlertKind.TOP_UP: "top_up",
+    AlertKind.CREDIT_ENDED: "credit_ended",
+    AlertKind.HOLD_EXPIRED: "hold_expired",
+    AlertKind.BUDGET_REACHED: "budget_reached",
+    AlertKind.FROZEN: "frozen",
+    AlertKind.UNFROZEN: "unfrozen",
+    AlertKind.RUNWAY_SHORT: "runway_short",
+    AlertKind.UNUSUAL_SPENDING: "unusual_spending",
+    AlertKind.DESTINATION_DISABLED: "destination_disabled",
 }
 _PURPOSE_WORDS: Final[dict[int, KindWord]] = {
     Purpose.INVITATION: "invitation",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import Budget, period_of
@@ -56,9 +56,13 @@ class BudgetStore(SubjectStore):
                 raise NotFound(f"no key {key_id}")
             budget_id, sharing = _shared(key_id, keys[key_id], keys)
             at = max(now, rows.account_from_row(locked[0]).last_at)
+            before = [Budget(*row) for row in await fetch(self._sql["budgets_of_merchants"], [merchant_id])]
+            # A limit that stays as it was has been told of already.
+            told = {(row.budget_id, row.unit, row.amount, row.zone): row.told_starts_at for row in before}
             await fetch(self._sql["delete_budget"], merchant_id, budget_id)
             for budget in await self._counted(fetch, merchant_id, budget_id, sharing, limits, zone, at):
-                await fetch(self._sql["insert_budget"], *astuple(budget))
+                told_starts_at = told.get((budget_id, budget.unit, budget.amount, budget.zone))
+                await fetch(self._sql["insert_budget"], *astuple(replace(budget, told_starts_at=told_starts_at)))
             await fetch(self._sql["set_budget_of_keys"], merchant_id, sharing, budget_id if limits else None)
 
         await self._connector.run_in_transaction(write, audit_entry)

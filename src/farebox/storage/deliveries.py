@@ -26,6 +26,19 @@ class DeliveryStore(SubjectStore):
         """List a merchant's alerts, newest first."""
         return [rows.alert_from_row(row) for row in await self._rows("alerts", merchant_id, limit)]
 
+    async def shown_alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
+        """List a merchant's alerts, but for those that are the operator's affair, newest first."""
+        return [rows.alert_from_row(row) for row in await self._rows("shown_alerts", merchant_id, limit)]
+
+    async def last_low_alert(self, merchant_id: int, threshold: int) -> Alert | None:
+        """Find a merchant's newest alert of a threshold."""
+        row = await self._row("last_low_alert", merchant_id, threshold)
+        return None if row is None else rows.alert_from_row(row)
+
+    async def alert_mails(self, alert: Alert) -> Sequence[Delivery]:
+        """List the mails that an alert owes."""
+        return [rows.delivery_from_row(row) for row in await self._rows("alert_mails", alert.merchant_id, alert.number)]
+
     async def mails(self, *, merchant_id: int | None, limit: int) -> Sequence[Delivery]:
         """List the mails that the alerts of one merchant owe, or those of all with None, newest first."""
         if merchant_id is None:
@@ -86,7 +99,7 @@ class DeliveryStore(SubjectStore):
         """List grants whose credit ends after `now` and by `until`, and was not told of; the soonest first.
 
         Grants of which nothing is left are not in it, nor those that last less than `lasting` microseconds in all, nor
-        those of merchants without a user.
+        those of merchants of whom nobody is to be told.
         """
         return [rows.grant_from_row(row) for row in await self._rows("ending_grants", now, until, lasting, limit)]
 

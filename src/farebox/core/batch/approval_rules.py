@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from farebox.core.approvals import (
     REQUEST_NAMES,
+    REQUEST_WORDS,
     Approval,
     ApprovalMail,
     ApprovalState,
@@ -83,6 +84,17 @@ def new_approval(command: RequestApproval, fingerprint: bytes, amount: int, peop
         requested_people=write_people(people),
         terms=write_terms(0, move.terms) if isinstance(move, GiveCredit) else None,
     )
+
+
+def waiting_facts(approval: Approval) -> dict[str, object]:
+    """Tell of a request that waits: what was asked, and who asked."""
+    return {
+        "approval_id": approval.approval_id,
+        "kind": REQUEST_WORDS[approval.kind],
+        "amount": approval.signed_amount,
+        "reference": approval.reference,
+        "requested_by": approval.requested_by,
+    }
 
 
 def approve_refusal(approval: Approval | None, command: Approve, fingerprint: bytes, people: People) -> Outcome | None:

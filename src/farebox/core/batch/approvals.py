@@ -5,9 +5,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from farebox.core.alerts import AlertKind
 from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, LoneMove
 from farebox.core.batch import approval_rules
 from farebox.core.batch.rows import BatchRows
+from farebox.core.book import Book
 from farebox.core.commands import Approve, Move, Reject, RequestApproval
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
@@ -86,10 +88,11 @@ class BatchApprovals:
         )
         return alone + amount > limit
 
-    def request(self, command: RequestApproval, fingerprint: bytes, amount: int) -> Outcome:
-        """Write a request down, and owe a mail to each of the staff who may approve it.
+    def request(self, book: Book, command: RequestApproval, fingerprint: bytes, amount: int) -> Outcome:
+        """Write a request down, tell of it, and owe a mail to each of the staff who may approve it.
 
         Args:
+            book: the merchant's.
             command: what is asked.
             fingerprint: what tells a retry from another request under the same reference.
             amount: of the move in micros, or the credit limit.
@@ -103,6 +106,7 @@ class BatchApprovals:
         people = self.people(command)
         approval = approval_rules.new_approval(command, fingerprint, amount, people, self._now)
         self._rows.new[approval.merchant_id, approval.approval_id] = approval
+        book.tell(AlertKind.APPROVAL_WAITING, self._now, approval_rules.waiting_facts(approval))
         for mail in approval_rules.mails_to_others(
             self._state.staff, people, number=approval.approval_id, now=self._now
         ):

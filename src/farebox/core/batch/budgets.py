@@ -1,5 +1,6 @@
 """The budgets of API keys while a batch is decided: what a charge or hold may take, and what goes back."""
 
+from farebox.core.alerts import AlertKind
 from farebox.core.book import Book
 from farebox.core.commands import Spend
 from farebox.core.credit.budgets import Budget, BudgetKey, Budgets
@@ -30,7 +31,7 @@ class BatchBudgets:
         """Tell how much of what is due a charge or hold that names a key may take, or why it may take nothing."""
         if key is None or key.budget_id is None:
             return due
-        return self._payable(book, (book.merchant_id, key.budget_id), command.above, due, now)
+        return self._payable(book, (book.merchant_id, key.budget_id), key.key_id, command.above, due, now)
 
     def payable_above(
         self, book: Book, hold: Original, above: Quote | None, choice: Above, now: int
@@ -40,7 +41,9 @@ class BatchBudgets:
         None if nothing limits it: what the hold itself has was counted when it was made.
         """
         counted = None if above is None else self._counted_by(hold)
-        return None if above is None or counted is None else self._payable(book, counted[0], choice, above.amount, now)
+        if above is None or counted is None:
+            return None
+        return self._payable(book, counted[0], hold.transfer.key_id, choice, above.amount, now)
 
     def spend(self, budget_id: int, transfer: Transfer) -> None:
         """Count a charge or hold that names a key which has this budget."""
@@ -72,15 +75,20 @@ class BatchBudgets:
         """List the budgets that changed, as they are now."""
         return self._budgets.changed()
 
-    def _payable(self, book: Book, budget: BudgetKey, above: Above, due: int, now: int) -> int | Outcome:
+    def _payable(
+        self, book: Book, budget: BudgetKey, key_id: int | None, above: Above, due: int, now: int
+    ) -> int | Outcome:
         # By the time that its transfer will have, so that everyone who replays the book finds the same period.
         at = book.time_at(now)
-        message = self._budgets.refusal(budget, due, at, book.currency)
-        if message is None:
+        limit = self._budgets.exceeded(budget, due, at)
+        if limit is None:
             return due
+        if self._budgets.tell(budget, limit, at):
+            facts = {"key_id": key_id, **limit.facts(due, at)}
+            book.tell(AlertKind.BUDGET_REACHED, now, facts)
         if above is Above.UNCOLLECTED and due <= AMOUNT_MICROS_MAX:
             return self._budgets.left(budget, at)
-        return refused(Code.KEY_BUDGET_EXCEEDED, message)
+        return refused(Code.KEY_BUDGET_EXCEEDED, limit.refusal(due, at, book.currency))
 
     def _counted_by(self, original: Original) -> tuple[BudgetKey, int] | None:
         transfer = original.transfer

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from farebox.core.accounts import Kind
+from farebox.core.alerts import AlertKind
 from farebox.core.batch.rows import BatchRows
 from farebox.core.book import Book
 from farebox.core.commands import ApprovalCommand, EndGrant, GiveCredit, Move, end_key
@@ -257,7 +258,8 @@ class BatchGrants:
         if book.refusal(Kind.GRANT, grant.amount) is not None:
             self._put(replace(grant, state=GrantState.ENDED, ended_at=book.time_at(self._now)))
             return None
-        transfer = book.post(
+        book.given += grant.amount
+        transfer = book.fund(
             Kind.GRANT,
             grant.amount,
             self._now,
@@ -267,7 +269,6 @@ class BatchGrants:
             note=grant.reason,
             given=write_terms(grant.number, grant.terms),
         )
-        book.given += grant.amount
         self._put(replace(grant, state=GrantState.OPEN, left=grant.amount, transfer_seq=transfer.seq))
         return transfer
 
@@ -278,7 +279,10 @@ class BatchGrants:
         self._put(replace(grant, state=GrantState.ENDED, left=0, ended_at=ended_at))
         if not grant.left:
             return None
-        return self._post_end(book, grant, grant.left, end_key(grant.number), fingerprint, note)
+        transfer = self._post_end(book, grant, grant.left, end_key(grant.number), fingerprint, note)
+        facts = {"grant": grant.number, "left": grant.left, "expires_at": grant.expires_at, "ended_at": ended_at}
+        book.tell(AlertKind.CREDIT_ENDED, self._now, facts, transfer_seq=transfer.seq)
+        return transfer
 
     def _post_end(
         self, book: Book, grant: Grant, amount: int, key: str, fingerprint: bytes, note: str | None = None

@@ -90,6 +90,29 @@ class Budget(Struct, frozen=True, gc=False):
         """Tell when the budget of a time starts anew; None if it never does."""
         return period_of(self.unit, self.zone, at)[1]
 
+    def refusal(self, amount: int, at: int, currency: str) -> str:
+        """Say that an amount exceeds the limit at a time, what is left of it and when it starts anew."""
+        ends_at = self.ends_at(at)
+        anew = "it does not start anew" if ends_at is None else f"it starts anew at {_time(ends_at)}"
+        return (
+            f"The API key's budget is exceeded: {format_money_with_code(amount, currency)} needed, "
+            f"{format_money(self.left(at), currency)} left of {format_money_with_code(self.amount, currency)} "
+            f"{self.words}; {anew}"
+        )
+
+    def facts(self, amount: int, at: int) -> dict[str, object]:
+        """Tell the same of an alert."""
+        starts_at, ends_at = period_of(self.unit, self.zone, at)
+        return {
+            "budget_id": self.budget_id,
+            "unit": BUDGET_WORDS[self.unit],
+            "amount": self.amount,
+            "spent": self.at(at).spent,
+            "needed": amount,
+            "starts_at": None if ends_at is None else starts_at,
+            "ends_at": ends_at,
+        }
+
 
 def period_of(unit: int, zone: str, at: int) -> tuple[int, int | None]:
     """Tell when the period of a time began, and when it ends; a limit in all has one period without end."""
@@ -105,8 +128,8 @@ class Budgets:
         self._stored = stored
         self._changed: dict[BudgetKey, tuple[Budget, ...]] = {}
 
-    def refusal(self, key: BudgetKey, amount: int, at: int, currency: str) -> str | None:
-        """Say which limit an amount exceeds, what is left of it and when it starts anew; None if it exceeds none.
+    def exceeded(self, key: BudgetKey, amount: int, at: int) -> Budget | None:
+        """Find the limit that an amount exceeds; None if it exceeds none.
 
         Of several limits that are exceeded, the one is named that goes on for longest.
         """
@@ -114,14 +137,16 @@ class Budgets:
         if not exceeded:
             return None
         endless = [budget for budget in exceeded if budget.unit == BudgetUnit.TOTAL]
-        budget = endless[0] if endless else max(exceeded, key=lambda budget: budget.ends_at(at) or 0)
-        ends_at = budget.ends_at(at)
-        anew = "it does not start anew" if ends_at is None else f"it starts anew at {_time(ends_at)}"
-        return (
-            f"The API key's budget is exceeded: {format_money_with_code(amount, currency)} needed, "
-            f"{format_money(budget.left(at), currency)} left of {format_money_with_code(budget.amount, currency)} "
-            f"{budget.words}; {anew}"
-        )
+        return endless[0] if endless else max(exceeded, key=lambda budget: (budget.ends_at(at) or 0, budget.unit))
+
+    def tell(self, key: BudgetKey, limit: Budget, at: int) -> bool:
+        """Note that a refusal for a limit is told at a time; return False if one was told in this period before."""
+        starts_at = period_of(limit.unit, limit.zone, at)[0]
+        if limit.told_starts_at == starts_at:
+            return False
+        told = replace(limit, told_starts_at=starts_at)
+        self._changed[key] = tuple(told if budget is limit else budget for budget in self._of(key))
+        return True
 
     def left(self, key: BudgetKey, at: int) -> int:
         """Tell how much every limit of a budget leaves at a time."""

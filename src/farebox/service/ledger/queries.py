@@ -134,13 +134,19 @@ class Queries:
         return await self._history.read(account)
 
     async def alerts(self, merchant_id: int, limit: int) -> list[AlertWithMails]:
-        """List a merchant's latest alerts, newest first, and who was told."""
+        """List a merchant's latest alerts, newest first, and who was mailed; without those of the operator's affair."""
         with translated():
-            alerts = await self._stores.deliveries.alerts(merchant_id, limit)
+            alerts = await self._stores.deliveries.shown_alerts(merchant_id, limit)
             mails = await self._stores.deliveries.mails(merchant_id=merchant_id, limit=limit * _MAILS_AN_ALERT)
         return [
             AlertWithMails(alert, [mail for mail in mails if mail.alert.number == alert.number]) for alert in alerts
         ]
+
+    async def last_low_alert(self, merchant_id: int, threshold: int) -> AlertWithMails | None:
+        """Find a merchant's newest alert of a threshold, and who was mailed."""
+        with translated():
+            alert = await self._stores.deliveries.last_low_alert(merchant_id, threshold)
+            return None if alert is None else AlertWithMails(alert, await self._stores.deliveries.alert_mails(alert))
 
     async def undelivered(self, merchant_id: int) -> Undelivered | None:
         """Tell which users can't be mailed, those who are still registered; None if all can."""

@@ -24,7 +24,6 @@ USAGE_DAYS: Final[dict[By, int]] = {"day": 14, "hour": 2}
 
 _NOW: Final = "overview_now.html"
 _LATEST_TRANSFERS: Final = 8
-_LATEST_ALERTS: Final = 10
 _NO_SELECTION: Final = Selection()
 
 
@@ -62,7 +61,8 @@ class OverviewPages:
         view = await request.services.queries.account_view(request.merchant_id)
         latest = await request.services.statements.page(request.merchant_id, _NO_SELECTION, limit=_LATEST_TRANSFERS)
         below = below_of(view.account)
-        alerts = await request.services.queries.alerts(request.merchant_id, _LATEST_ALERTS)
+        queries = request.services.queries
+        alert = None if below is None else await queries.last_low_alert(request.merchant_id, below)
         refused = await request.services.refusals.today(request.merchant_id, request.zone)
         drawn = await self._charts(request, view) if template != _NOW else {}
         return request.page(
@@ -73,7 +73,7 @@ class OverviewPages:
             state=state_of(view.account),
             owed=await request.services.shortfalls.owed(request.merchant_id, view.account.owed),
             below=below,
-            alert=next((alert for alert in alerts if alert.alert.threshold == below), None),
+            alert=alert,
             latest=latest.transfers,
             refused=refused_today(refused),
             undelivered=await request.services.queries.undelivered(request.merchant_id),

@@ -17,6 +17,7 @@ from farebox.core.approvals import REQUEST_NAMES
 from farebox.core.currencies import format_money, round_for_glance
 from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
+from farebox.presenters.alert_words import alert_words, cause_words
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
 from farebox.presenters.charge_words import quantities_words
@@ -265,6 +266,8 @@ def _environment(code: str) -> Environment:
         number=spoken.number,
         moment=moment,
         day=day,
+        alert_words=alert_words,
+        cause_words=cause_words,
         clock_time=partial(clock_time, spoken=spoken),
         joined=joined,
         kind_words=kind_words,

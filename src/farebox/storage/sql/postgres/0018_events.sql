@@ -10,6 +10,9 @@ ALTER TABLE alert
     DROP CONSTRAINT alert_kind_check,
     ADD CONSTRAINT alert_kind_check CHECK (kind > 0);
 
+-- The newest of a kind, among however many of others.
+CREATE INDEX alert_kind ON alert (merchant_id, kind, number);
+
 -- One delivery per alert, channel and recipient: channel 1 is e-mail to a user, 2 a webhook and 3 chat, both to a destination.
 -- State 1 waits until next_attempt_at, 2 is sent, 3 is given up, 4 is withdrawn.
 CREATE TABLE delivery (

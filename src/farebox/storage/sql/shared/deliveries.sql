@@ -3,6 +3,19 @@
 -- alerts: list a merchant's alerts, newest first
 SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number DESC LIMIT $2;
 
+-- shown_alerts: list a merchant's alerts that are its own affair, newest first
+SELECT {alert} FROM alert
+WHERE merchant_id = $1 AND kind <> {AlertKind.APPROVAL_WAITING} ORDER BY number DESC LIMIT $2;
+
+-- last_low_alert: find a merchant's newest alert of a threshold
+SELECT {alert} FROM alert
+WHERE merchant_id = $1 AND kind = {AlertKind.LOW_BALANCE} AND threshold = $2 ORDER BY number DESC LIMIT 1;
+
+-- alert_mails: list the mails that one alert owes
+SELECT {alert of a}, {delivery of o}
+FROM delivery o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+WHERE o.merchant_id = $1 AND o.alert_number = $2 AND o.channel = {Channel.EMAIL} ORDER BY o.recipient_id;
+
 -- all_alerts: list all of a merchant's alerts, oldest first
 SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number;
 
@@ -32,7 +45,8 @@ FROM alert a CROSS JOIN destination d
 WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id IS NULL
     AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1;
 
--- ending_grants: list grants that end within a time, whose users were not told; none that lasts less than that in all
+-- ending_grants: list grants that end within a time, and were not told of; none that lasts less than that in all
+-- One of a merchant of whom nobody is to be told waits for the first who is.
 -- Single values, as an EXISTS may be planned as a walk through all alerts and users.
 SELECT {grant of g} FROM credit_grant g
 WHERE g.state = {GrantState.OPEN} AND g.remaining > 0 AND g.due_at > $1 AND g.due_at <= $2
@@ -42,7 +56,21 @@ WHERE g.state = {GrantState.OPEN} AND g.remaining > 0 AND g.due_at > $1 AND g.du
         WHERE a.merchant_id = g.merchant_id AND a.transfer_seq = g.transfer_seq AND a.kind = {AlertKind.CREDIT_ENDS}
         LIMIT 1
     ) IS NULL
-    AND (SELECT u.user_id FROM merchant_user u WHERE u.merchant_id = g.merchant_id LIMIT 1) IS NOT NULL
+    AND (
+        (SELECT u.user_id FROM merchant_user u WHERE u.merchant_id = g.merchant_id LIMIT 1) IS NOT NULL
+        OR (
+            SELECT d.destination_id FROM destination d
+            WHERE d.merchant_id = g.merchant_id AND d.state = {DestinationState.ON}
+                AND (d.kinds / (1 << {AlertKind.CREDIT_ENDS})) % 2 = 1
+            LIMIT 1
+        ) IS NOT NULL
+        OR (
+            SELECT d.destination_id FROM destination d
+            WHERE d.merchant_id IS NULL AND d.state = {DestinationState.ON}
+                AND (d.kinds / (1 << {AlertKind.CREDIT_ENDS})) % 2 = 1
+            LIMIT 1
+        ) IS NOT NULL
+    )
 ORDER BY g.due_at LIMIT $4;
 
 -- told_of_grant: find the alert that told that a grant's credit ends
