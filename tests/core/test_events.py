@@ -28,13 +28,13 @@ from tests.support.ledger import (
     UNIT,
     MemoryLedger,
     adjust,
-    at_once,
     charge,
     digest,
     hold,
     merchant_key,
     top_up,
 )
+from tests.support.memory import at_once
 
 DAY: Final = 86_400 * SECOND
 KEY: Final = 5

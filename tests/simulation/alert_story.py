@@ -36,6 +36,7 @@ from farebox.storage.records import ApiKey, Delivery, DeliveryState, Merchant, U
 from tests.simulation.story import UNIT, Story
 from tests.simulation.world import START, Post
 from tests.support.memory import MemoryConnector
+from tests.support.told import is_mailed, untold
 
 MERCHANT: Final = 1 << 50
 TURNS: Final = 12
@@ -228,7 +229,9 @@ class AlertStory(Story):
         for_all = [alert for alert in alerts if alert.user_id is None]
         self._check_episodes(book, [alert for alert in for_all if alert.kind == AlertKind.LOW_BALANCE])
         self._check_refusals(book, [alert for alert in for_all if alert.kind == AlertKind.USED_UP])
-        self._check_owed(for_all, mails)
+        self._check_recoveries(book, for_all)
+        assert [] == untold(book, alerts)
+        self._check_owed([alert for alert in for_all if is_mailed(alert)], mails)
         for received in self._watched.received:
             self._check_received(received)
             self._check_newest(received, mails)
@@ -250,6 +253,25 @@ class AlertStory(Story):
         assert sorted(set(episodes)) == episodes
         was_refused = any(outcome.code is Code.INSUFFICIENT_BALANCE for outcome in self._told.values())
         assert bool(told) or not was_refused
+
+    def _check_recoveries(self, book: list[Any], told: list[Alert]) -> None:
+        """See that money which ended an episode was told of right after its top-up, and other money was not."""
+        expected, is_used_up = [], False
+        for alert in told:
+            if alert.kind == AlertKind.USED_UP:
+                is_used_up = True
+            elif alert.kind == AlertKind.TOP_UP:
+                seq = alert.transfer_seq or 0
+                ended = self._running(book[: seq - 1]) - self._running(book[:seq])
+                if ended or is_used_up:
+                    expected.append((alert.number + 1, seq, sorted(amount * UNIT for amount in ended), is_used_up))
+                is_used_up = False
+        found = [
+            (alert.number, alert.transfer_seq, facts["thresholds"], facts["was_used_up"])
+            for alert in told
+            if alert.kind == AlertKind.RECOVERED and (facts := alert.read_facts)
+        ]
+        assert expected == found
 
     def _check_owed(self, for_all: list[Alert], mails: list[Delivery]) -> None:
         """See that each alert is owed once to each user who was there."""

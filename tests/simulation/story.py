@@ -38,6 +38,7 @@ from farebox.core.outcomes import Code, Outcome
 from farebox.core.prices import Price
 from farebox.core.pricing.priced import read_priced
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers
+from farebox.core.replaying.alerts import alert_faults
 from farebox.core.replaying.books import Replay
 from farebox.service.errors import ServiceError
 from farebox.service.insight.forecast import Runway, RunwayReader
@@ -51,6 +52,7 @@ from farebox.storage.records import ApiKey, DeliveryState, Merchant, User
 from tests.simulation.budget_story import BudgetStory
 from tests.simulation.shortfall_checks import check_shortfalls
 from tests.simulation.world import SECOND, START, Connection, Database, Post, WorldClock, WorldLoop
+from tests.support.told import is_mailed, untold
 
 UNIT: Final = 1_000_000
 MERCHANTS: Final = (1 << 50, (1 << 50) + 1)
@@ -442,6 +444,9 @@ class Story:
         counts = [count for count in rows["period_counts"] if count.merchant_id == account.merchant_id]
         beside = [[row for row in rows[name] if row.merchant_id == account.merchant_id] for name in _LATER_ROWS]
         assert [] == [*faults, *replay.finish(account, holds, originals, counts, *beside)]
+        alerts = [item for item in rows["alerts"] if item.merchant_id == account.merchant_id]
+        named = {item.seq: item for item in book}
+        assert [] == [*untold(book, alerts), *alert_faults(account, alerts, named, replay.last_arrival_seq)]
         assert account.wallet - account.given + account.credit_limit >= 0
         # By now every hold's time is over, and whatever was not taken went back.
         assert 0 == account.held
@@ -479,7 +484,8 @@ class Story:
                 assert place not in expired or expired[place].committed_at >= command.expires_at
 
     def _check_mails(self, rows: dict[str, list[Any]]) -> None:
-        owed = Counter((alert.merchant_id, alert.number) for alert in rows["alerts"] for _ in range(USERS))
+        mailed = [alert for alert in rows["alerts"] if is_mailed(alert)]
+        owed = Counter((alert.merchant_id, alert.number) for alert in mailed for _ in range(USERS))
         assert owed == Counter((mail.alert.merchant_id, mail.alert.number) for mail in rows["mails"])
         assert {DeliveryState.SENT, DeliveryState.GIVEN_UP, DeliveryState.WITHDRAWN} >= {
             mail.state for mail in rows["mails"]
