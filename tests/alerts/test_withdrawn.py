@@ -115,7 +115,8 @@ async def test_of_mails_that_waited_over_several_episodes_the_last_is_sent(ledge
     await dispatcher_of(ledger, server.url).run_once()
     assert [ANN, BEN] == sorted(server.recipients)
     mails = await ledger.stores.deliveries.mails(merchant_id=NORTHWIND, limit=100)
-    assert [(4, DeliveryState.SENT)] * 2 == [(mail.alert.number, mail.state) for mail in mails if mail.sent_at]
+    newest = max(mail.alert.number for mail in mails)
+    assert [(newest, DeliveryState.SENT)] * 2 == [(mail.alert.number, mail.state) for mail in mails if mail.sent_at]
     assert {"a newer mail tells the user the same"} == {mail.last_error for mail in mails if not mail.sent_at}
 
 
