@@ -10,7 +10,7 @@ from typing import Concatenate, Literal, ParamSpec, TypeVar
 from farebox_client import messages
 from farebox_client.answers import Balance, Charge, Hold, OpenHold, Transfer
 from farebox_client.asking import as_method, batch_headers, checked_key, request_headers
-from farebox_client.batching.queue import BatchLimits
+from farebox_client.batching.queue import BatchLimits, charge_text
 from farebox_client.batching.threads import ThreadBatcher
 from farebox_client.charge_batches import ChargeBatch, chunks
 from farebox_client.errors import FareboxError
@@ -166,12 +166,11 @@ class Farebox:
         Raises:
             FareboxError: it was refused, or nobody knows; `InsufficientBalance`, for example.
         """
-        fields = ChargeFields(
-            merchant, type, quantity, quantities, amount, reference, above, requested_at, key_or_new(key)
-        )
+        key = key_or_new(key)
+        fields = (merchant, type, quantity, quantities, amount, reference, above, requested_at, key)
         if self._batcher is not None:
-            return self._batcher.charge(fields)
-        return self.ask(messages.charge(fields))
+            return self._batcher.charge(key, charge_text(*fields))
+        return self.ask(messages.charge(ChargeFields(*fields)))
 
     def charge_batch(self, charges: Sequence[ChargeFields]) -> list[Charge | FareboxError]:
         """Deduct the cost of many requests, each on its own: one that is refused leaves the others be.

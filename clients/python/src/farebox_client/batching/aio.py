@@ -14,11 +14,9 @@ from farebox_client.batching.queue import (
     Outcomes,
     Waiting,
     body_of,
-    charge_text,
     failure_of,
 )
 from farebox_client.errors import FareboxError, Unreachable
-from farebox_client.messages import ChargeFields
 from farebox_client.retries import Retries
 from farebox_client.transport import Answer
 
@@ -39,17 +37,17 @@ class AsyncBatcher:
         self._loops: dict[asyncio.AbstractEventLoop, _LoopBatcher] = {}
         self._is_closed = False
 
-    def charge(self, charge: ChargeFields) -> Awaitable[Charge]:
+    def charge(self, key: str, text: str) -> Awaitable[Charge]:
         """Charge, together with others, and return what is waited for; who is cancelled meanwhile takes nothing back.
 
-        To wait raises a FareboxError of the class that the outcome's code names.
+        It is a charge under this key, as JSON. To wait raises the FareboxError that the outcome names.
 
         Raises:
             FareboxError: as `ChargeQueue.put`.
         """
         if self._is_closed:
             raise RuntimeError("the client is closed")
-        return self._of_this_loop().put(charge)
+        return self._of_this_loop().put(key, text)
 
     async def close(self, time_limit: float) -> None:
         """Take no more charges, and wait for the outcomes of all that came; those that have none by then fail."""
@@ -77,10 +75,10 @@ class _LoopBatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._on_idle: asyncio.Future[None] | None = None
 
-    def put(self, charge: ChargeFields) -> _Caller:
+    def put(self, key: str, text: str) -> _Caller:
         loop = asyncio.get_running_loop()
         future: _Caller = loop.create_future()
-        self._queue.put(Waiting(charge.key, charge_text(charge), future, loop.time() + self._give_up_after))
+        self._queue.put(Waiting(key, text, future, loop.time() + self._give_up_after))
         if self._launching is None and self._queue.has_room:
             self._wake(loop)
         return future

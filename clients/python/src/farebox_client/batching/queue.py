@@ -10,14 +10,15 @@ import heapq
 import json
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from farebox_client.answers import Charge
 from farebox_client.errors import UNCERTAIN_CODES, FareboxError, Overloaded, UnexpectedAnswer, Unreachable, error_of
-from farebox_client.messages import BATCH_PATH, Call, ChargeFields
+from farebox_client.messages import BATCH_PATH, Amount, Call, ChargeFields
 from farebox_client.retries import Retries, as_known, may_be_asked_again
 from farebox_client.transport import Answer
 
@@ -28,8 +29,6 @@ BROKEN_OFF: Final = "the request was broken off"
 
 _HEAD: Final = '{"charges":['
 _TAIL: Final = "]}"
-
-_NOTHING_ELSE: Final = (None,) * 5
 
 _ABOUT_THE_CLIENT: Final = frozenset({401, 403, 404, 405, 415})
 """What these say of a whole request holds for each charge in it. All else that is final may be the fault of one."""
@@ -283,20 +282,29 @@ class ChargeQueue(Generic[C]):
         return self._retries.pause_seconds(failures, self._chance)
 
 
-def charge_text(charge: ChargeFields) -> str:
-    """Write a charge as JSON, as a batch has it.
+def charge_text(
+    merchant: str,
+    request_type: str,
+    quantity: int | None,
+    quantities: Mapping[str, int] | None,
+    amount: Amount | None,
+    reference: str | None,
+    above: Literal["refuse", "uncollected"] | None,
+    requested_at: datetime | None,
+    key: str,
+) -> str:
+    """Write a charge as JSON, as a batch has it; its fields are those of `ChargeFields`, in their order.
 
     Raises:
         TypeError, ValueError: a field has what can't be written.
     """
-    quantity = charge.quantity
-    rest = (charge.quantities, charge.amount, charge.reference, charge.above, charge.requested_at)
-    if rest != _NOTHING_ELSE or not (quantity is None or type(quantity) is int):
-        return _encode(charge.body)
-    # The same in a quarter of the time: most charges are such.
-    merchant, kind, key = _encode(charge.merchant), _encode(charge.type), _encode(charge.key)
+    is_plain = quantities is None and amount is None and reference is None and above is None and requested_at is None
+    if not is_plain or not (quantity is None or type(quantity) is int):
+        fields = ChargeFields(merchant, request_type, quantity, quantities, amount, reference, above, requested_at, key)
+        return _encode(fields.body)
+    # The same in a fifth of the time: most charges are such.
     end = "" if quantity is None else f',"quantity":{quantity}'
-    return f'{{"merchant":{merchant},"type":{kind},"idempotencyKey":{key}{end}}}'
+    return f'{{"merchant":{_encode(merchant)},"type":{_encode(request_type)},"idempotencyKey":{_encode(key)}{end}}}'
 
 
 def body_of(batch: Sequence[Waiting[Any]]) -> bytes:

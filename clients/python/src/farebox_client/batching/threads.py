@@ -15,12 +15,10 @@ from farebox_client.batching.queue import (
     Outcomes,
     Waiting,
     body_of,
-    charge_text,
     failure_of,
 )
 from farebox_client.errors import FareboxError, Unreachable
 from farebox_client.forks import begin_after_fork
-from farebox_client.messages import ChargeFields
 from farebox_client.retries import Retries
 from farebox_client.transport import Answer
 
@@ -158,15 +156,15 @@ class ThreadBatcher:
         queue: ChargeQueue[_Caller] = ChargeQueue(self._retries, self._limits)
         self._threads = SendingThreads(self._send, self._limits, queue, _tell)
 
-    def charge(self, charge: ChargeFields) -> Charge:
-        """Charge, together with others; a caller that is interrupted meanwhile takes nothing back.
+    def charge(self, key: str, text: str) -> Charge:
+        """Charge under a key, as JSON, together with others; a caller that is interrupted meanwhile takes nothing back.
 
         Raises:
             FareboxError: of the class that the outcome's code names.
         """
         caller = _Caller()
         ends_at = time.monotonic() + self._retries.give_up_after
-        self._threads.put(Waiting(charge.key, charge_text(charge), caller, ends_at))
+        self._threads.put(Waiting(key, text, caller, ends_at))
         return caller.wait()
 
     def close(self, time_limit: float) -> None:

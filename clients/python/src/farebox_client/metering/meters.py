@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeVar
 
 from farebox_client.batching.queue import charge_text
 from farebox_client.keys import key_or_new
-from farebox_client.messages import Amount, ChargeFields
+from farebox_client.messages import Amount
 from farebox_client.metering.spool import RefusedCharge, Spool
 from farebox_client.metering.spool_thread import SpoolThread, Ticket
 
@@ -61,13 +61,12 @@ class Meter:
             SpoolFull: as many charges wait as may, and the meter was made to raise then.
             SpoolFailed: it could not be written, and is not accepted.
         """
-        fields = ChargeFields(
-            merchant, type, quantity, quantities, amount, reference, above, requested_at, key_or_new(key)
-        )
+        key = key_or_new(key)
+        text = charge_text(merchant, type, quantity, quantities, amount, reference, above, requested_at, key)
         ticket = Ticket()
-        self._spool.accept(fields.key, charge_text(fields), ticket)
+        self._spool.accept(key, text, ticket)
         ticket.wait()
-        return fields.key
+        return key
 
     @property
     def waiting(self) -> int:
@@ -143,11 +142,10 @@ class AsyncMeter:
         key: str | None = None,
     ) -> str:
         """Accept a charge, as `Meter.charge`. If it is cancelled meanwhile, it may have been accepted or not."""
-        fields = ChargeFields(
-            merchant, type, quantity, quantities, amount, reference, above, requested_at, key_or_new(key)
-        )
+        key = key_or_new(key)
+        text = charge_text(merchant, type, quantity, quantities, amount, reference, above, requested_at, key)
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._spool.accept(fields.key, charge_text(fields), Ticket(future))
+        self._spool.accept(key, text, Ticket(future))
         return await future
 
     @property
