@@ -320,6 +320,9 @@ WHOLE_TABLES: Final = {
         "open_staff",
         "revenue_not_rolled_up",
         "balances_before",
+        "spent_by_merchants",
+        "uncollected_between",
+        "failed_deliveries",
     ),
     # What support does to prices, and that somebody verifies: rare, and these tables are short.
     *("default_price_versions", "default_prices_made_with", "withdraw_default_price", "verification_under_way"),

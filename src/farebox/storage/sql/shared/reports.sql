@@ -8,7 +8,7 @@ ON CONFLICT (login_id, merchant_id, kind) DO UPDATE SET {report_choice.excluded}
 DELETE FROM report_choice WHERE login_id = $1 AND merchant_id = $2 AND kind = $3;
 
 -- remove_report_choices: write that a mailbox's user wants no report of a merchant any more
-DELETE FROM report_choice WHERE merchant_id = $1 AND login_id IN (
+DELETE FROM report_choice WHERE merchant_id = $1 AND login_id = (
     SELECT login_id FROM login WHERE realm = {Realm.MERCHANT} AND mailbox = $2
 );
 
