@@ -334,7 +334,6 @@ CALLED_ELSEWHERE: Final = {
     *(
         "account_mails",
         "message_queue",
-        "destination_queue",
         "logins",
         "sessions",
         "runway_snapshots",
