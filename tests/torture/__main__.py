@@ -15,6 +15,7 @@ from tests.torture.files import file_torture
 from tests.torture.load import Figures
 from tests.torture.network import network_torture
 from tests.torture.promotion import Way, promotion_torture
+from tests.torture.told import told_torture
 
 ROUNDS_PER_LEDGER: Final = 50
 """How many kills a ledger sees: each is checked from its first transfer on."""
@@ -66,6 +67,40 @@ TROUBLES: Final[dict[str, tuple[Callable[[int, int], tuple[Figures, int]], int]]
 """What makes each trouble on a new ledger, and how many rounds of it a ledger sees."""
 
 
+TOLD: Final = "events told"
+"""The trouble that has figures of its own."""
+
+TOLD_MERCHANTS: Final = 50
+TOLD_EVENTS_PER_KILL: Final = 500
+
+
+def _told(engine: str, events: int, seed_number: int) -> str:
+    """Tell events to failing receivers while servers are killed, and return the row of its table."""
+    with _database(engine) as url:
+        figures = asyncio.run(
+            told_torture(
+                url,
+                servers=1 if engine == "sqlite" else 2,
+                events=events,
+                kills=max(2, events // TOLD_EVENTS_PER_KILL),
+                merchants=TOLD_MERCHANTS,
+                seed_number=seed_number,
+            )
+        )
+    return (
+        f"| {engine} | {figures.events:,} | {figures.kills} | {figures.seconds:,.0f} | {figures.mails:,} | "
+        f"{figures.mail_attempts:,} | {figures.webhooks:,} | {figures.webhook_attempts:,} | {figures.hanging:,} | "
+        f"{figures.twins:,} | 0 |"
+    )
+
+
+def _print_told(events: int, seed_number: int) -> None:
+    rows = [_told(engine, events, seed_number) for engine in ("sqlite", "postgres")]
+    print("| engine | events | kills | s | mails | attempts | webhooks | attempts | hanging | twins | missing |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("\n".join(rows), flush=True)
+
+
 def _torture(name: str, *, rounds: int, seed_number: int) -> tuple[Figures, int]:
     """Make one trouble so many times."""
     torture, rounds_per_ledger = TROUBLES[name]
@@ -89,10 +124,15 @@ def main() -> None:
         "--rounds", type=int, default=200, help="kills on each engine, and files taken away (%(default)s)"
     )
     parser.add_argument("--network-rounds", type=int, default=10, help="promotions, and bad networks (%(default)s)")
-    parser.add_argument("--trouble", choices=("all", *TROUBLES), default="all")
+    parser.add_argument("--events", type=int, default=10_000, help="events told to failing receivers (%(default)s)")
+    parser.add_argument("--trouble", choices=("all", TOLD, *TROUBLES), default="all")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="what happens; the present time by default")
     options = parser.parse_args()
     print(f"seed {options.seed}")
+    if options.trouble in ("all", TOLD):
+        _print_told(options.events, options.seed)
+    if options.trouble == TOLD:
+        return
     rows = []
     for name in TROUBLES if options.trouble == "all" else (options.trouble,):
         rounds = options.rounds if name.startswith(("kills", "files")) else options.network_rounds

@@ -70,7 +70,6 @@ class EventData(Struct, frozen=True, rename="camel"):
     held: Held
     available: Available
     credit_limit: CreditLimit
-    owed: OwedAmount
 
 
 class BalanceLowData(EventData, frozen=True, rename="camel"):
@@ -86,6 +85,8 @@ class BalanceExhaustedData(EventData, frozen=True, rename="camel"):
     """A request was refused for lack of money, the first since money arrived."""
 
     refused: Annotated[Amount | None, Meta(description="What the request would have taken.")]
+    given: Annotated[Amount, Meta(description="How much of what is available was given, not paid for.")]
+    owed: OwedAmount
 
 
 class BalanceRecoveredData(EventData, frozen=True, rename="camel"):
@@ -195,8 +196,13 @@ def _low(alert: Alert, _: Mapping[str, Any], account: dict[str, Any]) -> EventDa
     return BalanceLowData(**account, threshold=format_amount(alert.threshold or 0), transfer_id=alert.transfer_id)
 
 
-def _exhausted(alert: Alert, _: Mapping[str, Any], account: dict[str, Any]) -> EventData:
-    return BalanceExhaustedData(**account, refused=amount_or_none(alert.refused))
+def _exhausted(alert: Alert, facts: Mapping[str, Any], account: dict[str, Any]) -> EventData:
+    return BalanceExhaustedData(
+        **account,
+        refused=amount_or_none(alert.refused),
+        given=format_amount(facts["given"]),
+        owed=format_amount(facts["owed"]),
+    )
 
 
 def _recovered(alert: Alert, facts: Mapping[str, Any], account: dict[str, Any]) -> EventData:
@@ -343,7 +349,6 @@ def event_data(alert: Alert) -> EventData:
         "held": format_amount(facts["held"]),
         "available": format_amount(facts["available"]),
         "credit_limit": format_amount(facts["credit_limit"]),
-        "owed": format_amount(facts.get("owed", 0)),
     }
     return _KINDS[alert.kind][1](alert, facts, account)
 
