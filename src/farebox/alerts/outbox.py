@@ -94,7 +94,8 @@ class Outbox:
         if user is None:
             raise Withdrawn("the user was removed from the account")
         await self._ensure_wanted(mail, user, account, grant)
-        runway = await self._runway_in_words(mail, account)
+        spoken = await self._language(mail)
+        runway = await self._runway_in_words(mail, account, spoken)
         subject = AlertSubject(
             mail=mail,
             merchant=merchant,
@@ -103,7 +104,7 @@ class Outbox:
             runway=runway,
             grant=grant,
             key=await self._key(mail.alert),
-            language=await self._language(mail),
+            language=spoken,
         )
         return alert_message(subject, self._settings, await self._unsubscribe_url(user, mail.alert.kind))
 
@@ -174,9 +175,9 @@ class Outbox:
                 return None
         return why if is_over else None
 
-    async def _runway_in_words(self, mail: Delivery, account: Account) -> str | None:
+    async def _runway_in_words(self, mail: Delivery, account: Account, spoken: Language) -> str | None:
         try:
-            return in_words(await self._runways.read(account), _MAIL_ZONE)
+            return in_words(await self._runways.read(account), _MAIL_ZONE, spoken)
         except StorageError:
             raise
         except Exception:

@@ -255,5 +255,5 @@ def _now(report: MerchantReport, language: Language, money: _Money) -> str:
         return _("Now the balance is %(amount)s.", amount=amount)
     if spendable_of(report.account) <= 0:
         return _("Now the balance is %(amount)s: it is used up.", amount=amount)
-    lasts = in_words(report.runway, report.zone)
+    lasts = in_words(report.runway, report.zone, language)
     return _("Now the balance is %(amount)s, which lasts %(runway)s.", amount=amount, runway=lasts)

@@ -105,7 +105,7 @@ class _StaffWriter:
         lines = []
         for row in soon:
             balance = self._language.money(row.account.posted, row.account.currency)
-            runway = in_words(row.runway(now), self._report.zone) or ""
+            runway = in_words(row.runway(now), self._report.zone, self._language) or ""
             words = _("%(amount)s, lasts %(runway)s", amount=balance, runway=runway)
             lines.append(_merchant(row.merchant.name, row.merchant.merchant_id, words))
         return Section(title, (), lines)
