@@ -8,6 +8,8 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+# What the backtest alone needs is not in the environment of the tests.
+PEERS := $(VENV)/backtest
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest
 SPREAD := --numprocesses $(WORKERS) --dist loadfile
@@ -18,7 +20,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture messages client-reference audit lock bench price-fit torture gateways fuzz coverage clean
+.PHONY: help run test check format architecture messages client-reference audit lock bench price-fit backtest torture gateways fuzz coverage clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -59,12 +61,17 @@ lock: $(VENV)/.installed-dev ## Lock the dependencies again (ARGS=--upgrade take
 	$(LOCK) pyproject.toml --group dev --constraint requirements/build.lock --constraint requirements/runtime.lock \
 		--output-file requirements/dev.lock
 	$(LOCK) --no-deps --group price-lists --output-file requirements/price-lists.lock
+	$(LOCK) --no-deps --group traffic --output-file requirements/traffic.lock
+	$(LOCK) --group backtest --output-file requirements/backtest.lock
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks.
 	$(BIN)/python -m benchmarks $(ARGS)
 
 price-fit: $(VENV)/.installed-dev ## Import real price lists, charge every type of them, and compare (needs a network).
 	$(BIN)/python -m benchmarks.price_fit
+
+backtest: $(VENV)/.installed-dev $(PEERS)/.installed ## Hold the forecast to what came, beside its peers (needs a network the first time).
+	$(BIN)/python -m benchmarks.backtest --peers $(PEERS)/bin/python
 
 torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers to the record.
 	$(BIN)/python -m tests.torture $(ARGS)
@@ -97,4 +104,9 @@ $(VENV)/.installed-runtime: requirements/build.lock requirements/runtime.lock py
 
 $(VENV)/.installed-dev: requirements/dev.lock $(VENV)/.installed-runtime
 	$(INSTALL) --require-hashes --requirement requirements/dev.lock
+	@touch $@
+
+$(PEERS)/.installed: requirements/backtest.lock | $(BIN)/python
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements/backtest.lock
 	@touch $@

@@ -1,4 +1,4 @@
-"""The figures in docs/explanation/performance.md: written between markers by the run that measured them."""
+"""The figures in docs/explanation: written between markers by the run that measured them."""
 
 import os
 import re
@@ -25,10 +25,10 @@ def rewrite(name: str, content: str, document: Path = DOCUMENT) -> None:
     Raises:
         ValueError: the document has no such block.
     """
-    start, end = f"<!-- {name}: written by make bench -->", f"<!-- {name}: end -->"
+    end = f"<!-- {name}: end -->"
     text, count = re.subn(
-        f"{re.escape(start)}.*?{re.escape(end)}",
-        lambda _: f"{start}\n\n{content}\n\n{end}",
+        f"(<!-- {re.escape(name)}: written by make [a-z-]+ -->).*?{re.escape(end)}",
+        lambda found: f"{found[1]}\n\n{content}\n\n{end}",
         document.read_text(),
         flags=re.DOTALL,
     )

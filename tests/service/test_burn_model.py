@@ -46,13 +46,21 @@ def test_no_spending_teaches_nothing(spent: list[int]) -> None:
     assert learn(spent, FIRST_HOUR) is None
 
 
-@pytest.mark.parametrize("days", [1, 2, 6, 7, 8, 13, 14, 15, 84])
-def test_an_even_burn_goes_on_evenly(days: int) -> None:
-    spent = [10 * UNIT] * (24 * days)
+@pytest.mark.parametrize("hours", [24, 25, 47, 48, 24 * 7, 24 * 7 + 5, 24 * 13, 24 * 14 + 23, 24 * 84])
+def test_an_even_burn_goes_on_evenly(hours: int) -> None:
+    spent = [10 * UNIT] * hours
     curves = learnt(spent).curves(end_of(spent) + 17)
     assert [240 * UNIT * day for day in range(1, DAYS_AHEAD + 1)] == list(curves.usual.days)
     for amount in (1, 10 * UNIT, 35 * UNIT, 240 * UNIT, 1000 * UNIT):
         assert curves.usual.duration_of(amount) == amount * DAY // (240 * UNIT)
+
+
+def test_a_single_hour_long_ago_is_a_small_burn() -> None:
+    """It was spent fifty hours ago, so about half of it a day."""
+    spent = [48 * UNIT] + [0] * 49
+    usual = learnt(spent).curves(end_of(spent)).usual
+    assert 15 * UNIT < usual.days[0] < 30 * UNIT
+    assert learnt(spent).days == 2
 
 
 def test_a_weeks_hours_are_learnt_and_come_again() -> None:
@@ -70,6 +78,9 @@ def test_a_weeks_hours_are_learnt_and_come_again() -> None:
         for hour in range(HOURS_PER_WEEK):
             assert abs(usual.burned_after(hour * HOUR) - total) < UNIT // 100
             total += burn(end + ahead + hour)
+    # Nothing was ever told wrong, so the range is narrow, on idle days as well.
+    curves = model.curves(end * HOUR)
+    assert curves.fast.days[6] < 1.02 * curves.usual.days[6] < 1.04 * curves.slow.days[6]
 
 
 def test_hours_of_the_day_are_learnt_from_a_few_days() -> None:

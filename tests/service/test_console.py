@@ -111,25 +111,27 @@ async def test_a_charge_and_a_top_up_move_a_merchant_into_the_list_and_out_at_on
 
 
 async def test_credit_counts_until_its_limit_wherever_it_is_told_how_long_it_lasts(farebox: Farebox) -> None:
-    """A balance of -100, a limit of 500 and a burn of 10 a day: 40 days, on the page and in the list."""
-    seeds = await seed(farebox, balance=None, credit_limit="500")
-    await add_price(farebox.stores, 7, request_type="crate", unit_price=10 * UNIT, starts_at=0)
+    """A balance of -100, a limit of 505 and a burn of 10 a day: 40 days and a half, on the page and in the list."""
+    seeds = await seed(farebox, balance=None, credit_limit="505")
+    await add_price(farebox.stores, 7, request_type="crate", unit_price=UNIT, starts_at=0)
     now, payer = farebox.clock.now(), Payer(seeds.merchant_id)
-    for day in range(10, 0, -1):
-        await do(farebox.stores, Charge(payer, "crate", 1, f"charge {day}"), now=now - day * DAY + HOUR)
+    for tenth in range(100, 0, -1):
+        await do(farebox.stores, Charge(payer, "crate", 1, f"charge {tenth}"), now=now - tenth * DAY // 10)
     view = await farebox.services.queries.account_view(seeds.merchant_id)
     assert (-100 * UNIT, RunwayState.KNOWN) == (view.account.available, view.forecast.state)
     runway = account_data(view).runway
     assert view.forecast.runway is not None
     assert runway is not None
-    assert ("40 days", 40) == (lasts(view.forecast.runway, UTC), runway.days)
+    # It ends on the 40th or 41st day after today, by the time of day.
+    assert lasts(view.forecast.runway, UTC) in ("40 days", "41 days")
+    assert 40 == runway.days
     await RunwaySnapshots(farebox.stores, farebox.clock, merchant_seconds=0).run_once()
     console = farebox.services.console
     (row,) = await console.merchants(MerchantOrder.RUNS_OUT, limit=9, offset=0)
     assert [40] == _days(farebox, [row])
     assert [] == await console.soon(9, UTC, beside=[row])
-    await farebox.services.operations.set_credit_limit(seeds.merchant_id, "170", principal=None)
-    assert [7] == _days(farebox, await console.soon(9, UTC))
+    await farebox.services.operations.set_credit_limit(seeds.merchant_id, "165", principal=None)
+    assert [6] == _days(farebox, await console.soon(9, UTC))
 
 
 async def test_given_credit_counts_until_it_ends_in_the_list_as_on_the_page(farebox: Farebox) -> None:

@@ -31,6 +31,7 @@ from farebox.service.insight.forecast import (
     RUNWAY_DAYS_MAX,
     RUNWAY_MAX,
     WINDOW_DAYS,
+    BurnModels,
     Forecast,
     Runway,
     RunwayState,
@@ -382,9 +383,23 @@ async def test_one_query_reads_what_a_runway_needs(ledger: ServiceParts, charges
         calls[name] += 1
         return await method(*args, **more)
 
-    forecast = await read_forecast(watched_stores(book.stores, count), await book.account(), book.clock.now())
+    stores, account, models = watched_stores(book.stores, count), await book.account(), BurnModels(models_max=1)
+    forecast = await read_forecast(stores, account, book.clock.now(), models)
     assert RunwayState.KNOWN is forecast.state
     assert {"usage.spent_by_hour": 1} == calls
+    assert forecast == await read_forecast(stores, account, book.clock.now(), models)
+    assert {"usage.spent_by_hour": 1} == calls
+    book.clock.move(micros=HOUR)
+    assert forecast != await read_forecast(stores, account, book.clock.now(), models)
+    assert {"usage.spent_by_hour": 2} == calls
+
+
+def test_the_models_learnt_last_are_kept_until_the_hour_ends() -> None:
+    models, model = BurnModels(models_max=2), even_burn(24)
+    for merchant_id in (1, 2, 1, 3):
+        models.keep(merchant_id, 5, model)
+    assert (model, None, model) == (models.find(1, 5), models.find(2, 5), models.find(3, 5))
+    assert models.find(1, 6) is None
 
 
 async def test_a_database_that_is_away_is_told(ledger: ServiceParts) -> None:

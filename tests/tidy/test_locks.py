@@ -7,7 +7,7 @@ import pytest
 
 from tests.tidy.files import ROOT
 
-LOCKS = ("build", "runtime", "dev", "price-lists")
+LOCKS = ("build", "runtime", "dev", "price-lists", "traffic", "backtest")
 PINNED = re.compile(r"([a-z0-9-]+)==(\S+) (?:; .* )?\\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
 REGISTRY = re.compile(r"://|pypi\.|pythonhosted|--(?:extra-)?index-url|--find-links|--trusted-host|(?<=\s)@(?=\s)")
@@ -52,7 +52,7 @@ def test_what_the_project_asks_for_is_locked() -> None:
         "build": [*groups["build"], *project["build-system"]["requires"]],
         "runtime": [*_others(project["project"]["dependencies"]), *client["project"]["dependencies"]],
         "dev": [line for line in groups["dev"] if isinstance(line, str)],
-        "price-lists": groups["price-lists"],
+        **{name: groups[name] for name in ("price-lists", "traffic", "backtest")},
     }
     for lock, requirements in asked.items():
         names = {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in requirements}

@@ -51,10 +51,13 @@ _SINGLE_WEEK_KEPT: Final = (0.8, 0.5, 0.3)
 _FIRST_PART: Final = 5
 """Forecasts from the first fifth of the past are no measure: they knew less than is known now."""
 
+_NO_WEIGHT: Final = 1e-9
+"""The weight of a day whose hours weigh nothing, which is divided by."""
+
 _IDLE_SHARE: Final = 0.02
 """Errors are ratios; so much of a usual burn is added on both sides, so that nothing spent is an error with an end."""
 
-_SPREAD_FIRST: Final = 0.25
+_SPREAD_FIRST: Final = 0.22
 _SPREAD_MIN: Final = 0.02
 _SPREAD_GROWS: Final = 0.3
 """The spread of errors in logarithms that is expected before there are any, and how it grows by days ahead: days to
@@ -73,7 +76,7 @@ _DEPENDENCE: Final = 0.5
 _TAIL: Final = 0.1
 _TAIL_NORMAL: Final = 1.2816
 _TAIL_MIN: Final = 0.15
-_WIDER: Final = 1.12
+_WIDER: Final = 1.08
 _WIDER_YOUNG: Final = 1.3
 """The range is from one to nine tenths of the errors, a little wider as the past is always known better, and more so
 before there are two weeks."""
@@ -168,25 +171,25 @@ def learn(spent: Sequence[int], first_hour: int) -> BurnModel | None:
         first_hour: the hour of the first, counted since 1970, UTC.
 
     Returns:
-        The model, or None if there is less than a day, or nothing was spent in it.
+        The model, or None if there is less than a day, or nothing was spent.
     """
-    count = len(spent) // HOURS_PER_DAY
-    hours = [float(max(micros, 0)) for micros in spent]
-    if count == 0 or not any(hours):
+    count, rest = divmod(len(spent), HOURS_PER_DAY)
+    if count == 0:
         return None
-    weights = _profile(hours, first_hour)
-    offset = len(spent) - count * HOURS_PER_DAY
-    starts = range(offset, len(spent), HOURS_PER_DAY)
-    days = [float(max(sum(spent[start : start + HOURS_PER_DAY]), 0)) for start in starts]
+    # The hours left over at the start are a shorter day, which weighs less.
+    starts = [*([0] if rest else []), *range(rest, len(spent), HOURS_PER_DAY)]
+    ends = [*starts[1:], len(spent)]
+    days = [float(max(sum(spent[start:end]), 0)) for start, end in zip(starts, ends, strict=True)]
+    if not any(days):
+        return None
+    weights = _profile([float(max(micros, 0)) for micros in spent], first_hour)
     sums = [
-        sum(weights[(first_hour + start + hour) % HOURS_PER_WEEK] for hour in range(HOURS_PER_DAY)) or 1e-9
-        for start in starts
+        sum(weights[hour % HOURS_PER_WEEK] for hour in range(first_hour + start, first_hour + end)) or _NO_WEIGHT
+        for start, end in zip(starts, ends, strict=True)
     ]
-    past = _Past(days, sums)
-    trial = past.best()
+    trial = _Past(days, sums, first=2 if rest else 1).best()
     low, high = _range(trial.errors, weeks=count // DAYS_PER_WEEK)
-    level, growth = trial.levels[count], trial.growths[count]
-    return BurnModel(weights, level, growth, low, high, count)
+    return BurnModel(weights, trial.levels[-1], trial.growths[-1], low, high, count)
 
 
 class _Trial(Struct, frozen=True):
@@ -209,11 +212,15 @@ class _Trial(Struct, frozen=True):
 
 
 class _Past:
-    """A merchant's past days: what was spent on each, and how much its hours weigh."""
+    """A merchant's past days: what was spent on each, and how much its hours weigh.
 
-    def __init__(self, days: Sequence[float], sums: Sequence[float]) -> None:
+    `first` is after how many of them a forecast is worth trying.
+    """
+
+    def __init__(self, days: Sequence[float], sums: Sequence[float], *, first: int) -> None:
         self._days = days
         self._sums = sums
+        self._first = max(first, len(days) // _FIRST_PART)
         self._spent = [0.0, *accumulate(days)]
         self._weights = [0.0, *accumulate(sums)]
 
@@ -254,16 +261,16 @@ class _Past:
     def _try(self, levels: Sequence[float], growths: Sequence[float] | None) -> _Trial:
         """Forecast each horizon from each past day on, and compare with what came."""
         count, spent, weights = len(self._days), self._spent, self._weights
-        idle = _IDLE_SHARE * spent[count] / weights[count]
+        idle = _IDLE_SHARE * spent[count] / count
         errors = {}
         for horizon in HORIZONS:
-            origins = range(max(count // _FIRST_PART, 1), count - horizon + 1)
+            origins = range(self._first, count - horizon + 1)
             grown = _GROWTH_BY_DAY[horizon]
             factors = [1.0] * count if growths is None else [math.exp(growth * grown) for growth in growths]
             errors[horizon] = [
                 math.log(
-                    ((spent[day + horizon] - spent[day]) / (weights[day + horizon] - weights[day]) + idle)
-                    / (levels[day] * factors[day] + idle)
+                    (spent[day + horizon] - spent[day] + idle * horizon)
+                    / (levels[day] * factors[day] * (weights[day + horizon] - weights[day]) + idle * horizon)
                 )
                 for day in origins
             ]

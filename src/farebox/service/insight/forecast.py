@@ -27,6 +27,9 @@ WINDOW_DAYS: Final = 84
 IDLE_DAYS: Final = 14
 """After so many days without spending a merchant's past tells nothing: what was before is forgotten."""
 
+MODELS_MAX: Final = 500
+"""How many merchants' models a process keeps: some megabytes."""
+
 RUNWAY_DAYS_MAX: Final = 365
 """What lasts longer is "over a year" to everybody: weeks of burn tell nothing of what comes after."""
 
@@ -163,6 +166,27 @@ def spending_history(by_hour: Mapping[int, int], end: int) -> tuple[int, list[in
     return first, [by_hour.get(hour, 0) for hour in range(first, end)]
 
 
+class BurnModels:
+    """The models of merchants that were read last. What an hour taught changes with the next one, and not before."""
+
+    def __init__(self, *, models_max: int = MODELS_MAX) -> None:
+        """Keep so many."""
+        self._models_max = models_max
+        self._models: dict[int, tuple[int, BurnModel]] = {}
+
+    def find(self, merchant_id: int, hour: int) -> BurnModel | None:
+        """Return what was learnt of a merchant in this hour, if it was asked for."""
+        learnt_in, model = self._models.get(merchant_id, (None, None))
+        return model if learnt_in == hour else None
+
+    def keep(self, merchant_id: int, hour: int, model: BurnModel) -> None:
+        """Keep what was learnt; the model that was learnt first goes if there are too many."""
+        self._models.pop(merchant_id, None)
+        self._models[merchant_id] = (hour, model)
+        if len(self._models) > self._models_max:
+            del self._models[next(iter(self._models))]
+
+
 class RunwayReader:
     """Reads accounts' runways as of now."""
 
@@ -176,11 +200,12 @@ class RunwayReader:
         return (await read_forecast(self._stores, account, self._clock.now())).runway
 
 
-async def read_forecast(stores: Stores, account: Account, now: int) -> Forecast:
+async def read_forecast(stores: Stores, account: Account, now: int, models: BurnModels | None = None) -> Forecast:
     """Read what a merchant spent hour by hour and tell how long its money lasts, as of `now`, microseconds since 1970.
 
-    It takes one query, of the quarters of an hour that are rolled up and the transfers that are not yet; one more for a
-    merchant that was given credit, and one or two where no runway can be told.
+    It takes one query, of the quarters of an hour that are rolled up and the transfers that are not yet, unless
+    `models` have what this hour taught; one more for a merchant that was given credit, and one or two where no runway
+    can be told.
 
     Raises:
         StoreUnavailable: the database can't be read.
@@ -188,11 +213,17 @@ async def read_forecast(stores: Stores, account: Account, now: int) -> Forecast:
     if account.seq == 0:
         return Forecast(RunwayState.NEVER_TOPPED_UP)
     this_hour = now // HOUR
-    by_hour = await stores.usage.spent_by_hour(
-        account.merchant_id, first_hour=this_hour - WINDOW_DAYS * _DAY_HOURS, last_hour=this_hour
-    )
-    first_hour, spent = spending_history(by_hour, this_hour)
-    model = learn(spent, first_hour)
+    model = None if models is None else models.find(account.merchant_id, this_hour)
+    is_spending = False
+    if model is None:
+        by_hour = await stores.usage.spent_by_hour(
+            account.merchant_id, first_hour=this_hour - WINDOW_DAYS * _DAY_HOURS, last_hour=this_hour
+        )
+        first_hour, spent = spending_history(by_hour, this_hour)
+        is_spending = bool(spent) or by_hour.get(this_hour, 0) > 0
+        model = learn(spent, first_hour)
+        if model is not None and models is not None:
+            models.keep(account.merchant_id, this_hour, model)
     spendable = spendable_of(account)
     if spendable <= 0:
         if await _is_never_topped_up(stores, account):
@@ -208,7 +239,6 @@ async def read_forecast(stores: Stores, account: Account, now: int) -> Forecast:
     if await _is_never_topped_up(stores, account):
         return Forecast(RunwayState.NEVER_TOPPED_UP)
     age = now - (await stores.transfers.at(account.merchant_id, [1]))[1].committed_at
-    is_spending = bool(spent) or by_hour.get(this_hour, 0) > 0
     if is_spending or age < HOUR:
         return Forecast(RunwayState.TOO_EARLY, None, 0, given)
     return Forecast(RunwayState.NOTHING_SPENT, None, min(age // DAY, IDLE_DAYS), given)

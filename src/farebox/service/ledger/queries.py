@@ -13,7 +13,7 @@ from farebox.core.commands import KeyKind
 from farebox.core.state import KeyRecord
 from farebox.service.clock import Clock
 from farebox.service.errors import Forbidden, InvalidKey, translated, unknown_merchant
-from farebox.service.insight.forecast import Forecast, read_forecast
+from farebox.service.insight.forecast import BurnModels, Forecast, read_forecast
 from farebox.service.insight.history import History, HistoryReader
 from farebox.service.people.api_keys import ParsedKey
 from farebox.storage.interface import Connector
@@ -107,6 +107,7 @@ class Queries:
         """Read from these stores."""
         self._stores = stores
         self._clock = clock
+        self._models = BurnModels()
         self._history = HistoryReader(stores.transfers, clock)
 
     async def authorize(self, key: ParsedKey, kinds: frozenset[KeyKind]) -> KeyRecord:
@@ -172,5 +173,5 @@ class Queries:
             if merchant is None or account is None:
                 raise unknown_merchant(merchant_id)
             now = self._clock.now()
-            forecast = await read_forecast(self._stores, account, now)
+            forecast = await read_forecast(self._stores, account, now, self._models)
             return AccountView(merchant, account, forecast)
