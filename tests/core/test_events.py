@@ -20,6 +20,7 @@ from farebox.core.commands import (
 )
 from farebox.core.credit.budgets import Budget, BudgetUnit
 from farebox.core.outcomes import Code
+from farebox.presenters.events import event_body
 from tests.core.replays import faults_of
 from tests.support.ledger import (
     ANN,
@@ -48,6 +49,8 @@ def told(ledger: MemoryLedger) -> list[tuple[str, int | None, dict[str, Any]]]:
     assert [] == faults_of(ledger, ledger.ann)
     for alert in alerts:
         facts = alert.read_facts
+        # A webhook has all that it needs.
+        assert EVENT_TYPES[alert.kind] == json.loads(event_body(alert))["type"]
         assert common <= facts.keys()
         assert alert.posted == facts["available"] + facts["held"]
     return [
