@@ -28,7 +28,7 @@ class ConnectionLost(Exception):
 
 
 @dataclass(frozen=True)
-class Origin:
+class ServerAddress:
     """Where a server is.
 
     Attributes:
@@ -46,7 +46,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Received:
-    """What came: the names of headers are in lower case."""
+    """An answer as it came: the names of headers are in lower case."""
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
@@ -56,9 +56,9 @@ class Received:
 class Connections:
     """The connections of one event loop: each has one request at a time, and is kept for the next one."""
 
-    def __init__(self, origin: Origin, *, connections_max: int, idle_max: float) -> None:
+    def __init__(self, address: ServerAddress, *, connections_max: int, idle_max: float) -> None:
         """Open so many at most, and use none that idled for longer than `idle_max` seconds."""
-        self._origin = origin
+        self._address = address
         self._idle_max = idle_max
         self._idle: list[_Connection] = []
         self._room = asyncio.Semaphore(connections_max)
@@ -113,7 +113,7 @@ class Connections:
         await asyncio.sleep(0)
 
     def _events(self, method: str, target: bytes, headers: Mapping[str, str], body: bytes | None) -> list[h11.Event]:
-        lines = [("host", self._origin.authority), *headers.items()]
+        lines = [("host", self._address.authority), *headers.items()]
         if body is None:
             return [h11.Request(method=method, target=target, headers=lines), h11.EndOfMessage()]
         lines.append(("content-length", str(len(body))))
@@ -148,12 +148,14 @@ class Connections:
         return None
 
     async def _opened(self, loop: asyncio.AbstractEventLoop) -> "_Connection":
-        origin = self._origin
+        address = self._address
         # uvloop tries a name's addresses one after another.
         more: dict[str, Any] = {}
         if isinstance(loop, asyncio.BaseEventLoop):
             more["happy_eyeballs_delay"] = _HAPPY_EYEBALLS_S
-        _, connection = await loop.create_connection(_Connection, origin.host, origin.port, ssl=origin.context, **more)
+        _, connection = await loop.create_connection(
+            _Connection, address.host, address.port, ssl=address.context, **more
+        )
         return connection
 
 

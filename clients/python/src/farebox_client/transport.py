@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-from farebox_client.connections import ConnectionLost, Connections, NotConnected, Origin, Received, deadline
+from farebox_client.connections import ConnectionLost, Connections, NotConnected, Received, ServerAddress, deadline
 from farebox_client.errors import Unreachable
 from farebox_client.forks import begin_after_fork
 
@@ -108,7 +108,7 @@ class HttpTransport:
         proxy = _proxy(self._base_url)
         if proxy is not None:
             return _ThroughProxy(proxy, self._connections)
-        return Connections(_origin(self._base_url), connections_max=self._connections, idle_max=_IDLE_MAX_S)
+        return Connections(_server_address(self._base_url), connections_max=self._connections, idle_max=_IDLE_MAX_S)
 
 
 class _ThroughProxy:
@@ -220,14 +220,14 @@ def _limits(connections: int) -> httpx2.Limits:
     )
 
 
-def _origin(base_url: str) -> Origin:
+def _server_address(base_url: str) -> ServerAddress:
     parsed = httpx2.URL(base_url)
     context = None
     if parsed.scheme == "https":
         context = httpx2.create_ssl_context()
         context.set_alpn_protocols(["http/1.1"])
     port = parsed.port or _PORTS[parsed.scheme]
-    return Origin(parsed.raw_host.decode("ascii"), port, parsed.netloc.decode("ascii"), context)
+    return ServerAddress(parsed.raw_host.decode("ascii"), port, parsed.netloc.decode("ascii"), context)
 
 
 def _answer(received: Received) -> Answer:
