@@ -1,4 +1,4 @@
-"""What came of attempts is shown for a while, then forgotten."""
+"""The history of attempts: each is shown for a while, then forgotten."""
 
 from typing import Final
 
