@@ -21,7 +21,7 @@ from tests.alerts.test_messages import MAIL_SETTINGS, html_of, text_of
 PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(40)
 SETTINGS: Final = replace(MAIL_SETTINGS, operator="Skyline APIs")
 VALUES: Final = re.compile(
-    r"https?://\S+|\S+@\S+|Skyline APIs|Northwind Imaging|Contoso Maps|Carla Diaz"
+    r"https?://\S+|\S+@\S+|Skyline APIs|Northwind Imaging|Contoso Maps|Carla Diaz|410 Gone"
     r"|\b(USD|UTC|INV-2041|image|scan)\b|xfer_\w+"
     r"|\d+ January \d+"
 )
