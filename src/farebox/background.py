@@ -170,7 +170,7 @@ def _mails(farebox: Farebox, limits: DeliveryLimits) -> tuple[Periodic, ...]:
         mail_settings,
         clock,
         services.approvals,
-        ReportMails(stores, writer, mail_settings),
+        ReportMails(stores, writer, mail_settings, services.report_links),
     )
     return (
         Dispatcher(outbox, mail_relay, clock).periodic("alert mails"),

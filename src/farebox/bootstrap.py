@@ -50,6 +50,7 @@ from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.service.people.users import Staff, Users
 from farebox.service.repeats import Repeats
 from farebox.service.reports.choices import ReportChoices
+from farebox.service.reports.links import ReportLinks
 from farebox.service.reports.merchant import MerchantReports
 from farebox.service.reports.staff import StaffReports
 from farebox.service.statements.reader import Statements
@@ -163,6 +164,7 @@ class Farebox(Struct, frozen=True):
             revenue=RevenueReader(stores.revenue, clock),
             refusals=refusals,
             report_choices=ReportChoices(stores, clock),
+            report_links=ReportLinks(stores, signer),
             merchant_reports=MerchantReports(stores, usage, refusals, RunwayReader(stores, clock), clock),
             staff_reports=StaffReports(stores, clock),
             statements=Statements(stores),

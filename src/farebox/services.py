@@ -31,6 +31,7 @@ from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.service.people.users import Staff, Users
 from farebox.service.repeats import Repeats
 from farebox.service.reports.choices import ReportChoices
+from farebox.service.reports.links import ReportLinks
 from farebox.service.reports.merchant import MerchantReports
 from farebox.service.reports.staff import StaffReports
 from farebox.service.statements.reader import Statements
@@ -84,6 +85,7 @@ class Services(Struct, frozen=True):
     revenue: RevenueReader
     refusals: RefusalReader
     report_choices: ReportChoices
+    report_links: ReportLinks
     merchant_reports: MerchantReports
     staff_reports: StaffReports
     statements: Statements

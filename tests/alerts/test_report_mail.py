@@ -164,6 +164,10 @@ async def test_a_weekly_report_arrives_whole(post: Post, server: MailServer) -> 
         await until(lambda: 1 == len(server.received))
     (message,) = server.messages
     assert ("Northwind Imaging: 11 January 2027 to 17 January 2027", ANN) == (message["Subject"], message["To"])
+    assert "List-Unsubscribe=One-Click" == message["List-Unsubscribe-Post"]
+    link = str(message["List-Unsubscribe"]).strip("<>")
+    assert link.startswith(f"{MAIL_SETTINGS.public_url}/unsubscribe/reports/")
+    assert link in text_of(message)
     parts = parts_of(message)
     assert {"text/plain", "text/html", "image/png", "text/csv"} == parts.keys()
 
@@ -214,6 +218,20 @@ async def test_a_statement_that_is_too_long_is_linked_to(ledger: Ledger, server:
     text = text_of(message)
     assert "The statement has 2 transfers, too many for a mail." in text
     assert re.search(r"/statement\?from=2027-01-11&to=2027-01-17\n", text)
+
+
+async def test_a_report_speaks_its_readers_language(post: Post, server: MailServer) -> None:
+    ann = await post.add_reader(ANN)
+    await post.stores.logins.set_language(ann.login_id, "de")
+    await spend(post.ledger)
+    await post.choose(ann, WEEKLY, has_statement=True)
+    await post.owe_at(MONDAY)
+    async with post.running():
+        await until(lambda: 1 == len(server.received))
+    (message,) = server.messages
+    assert "Northwind Imaging: 11. Januar 2027 bis 17. Januar 2027" == message["Subject"]
+    assert "Ausgegeben: 3,00 USD\nFür 2 Anfragen. 100 % mehr als in der Woche davor." in text_of(message)
+    assert 'lang="de"' in str(parts_of(message)["text/html"].get_content())
 
 
 async def test_given_credit_that_came_and_that_ends_is_told(post: Post, server: MailServer) -> None:

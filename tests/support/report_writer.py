@@ -7,6 +7,8 @@ from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.refusals import RefusalReader
 from farebox.service.insight.usage import UsageReader
 from farebox.service.operator.console import ConsoleQueries
+from farebox.service.people.signing import Signer
+from farebox.service.reports.links import ReportLinks
 from farebox.service.reports.merchant import MerchantReports
 from farebox.service.reports.staff import StaffReports
 from farebox.service.statements.reader import Statements
@@ -36,4 +38,4 @@ def report_mails(
         public_url=settings.public_url,
         transfers_max=transfers_max,
     )
-    return ReportMails(stores, writer, settings)
+    return ReportMails(stores, writer, settings, ReportLinks(stores, Signer("a key")))

@@ -82,7 +82,7 @@ class AccountMails:
         if mail.purpose == Purpose.APPROVAL:
             return await self._approval_message(mail, login)
         if mail.purpose == Purpose.REPORT:
-            return await self._reports.compose(mail, message_id(mail, self._settings))
+            return await self._reports.compose(mail, login, message_id(mail, self._settings))
         merchant = None if mail.merchant_id is None else await self._stores.merchants.find(mail.merchant_id)
         link_text = self._sign_in.link_text(mail)
         return account_mail_message(AccountMailSubject(mail, login, merchant, link_text), self._settings)

@@ -26,11 +26,12 @@ from farebox.service import inputs
 from farebox.service.errors import UnknownMerchant
 from farebox.service.languages import ENGLISH, Language, language
 from farebox.service.operator.console import ConsoleQueries, MerchantRow
+from farebox.service.reports.links import ReportLinks
 from farebox.service.reports.merchant import MerchantReport, MerchantReports
 from farebox.service.reports.periods import ReportPeriod, period_from, reader_zone
 from farebox.service.reports.staff import StaffReport, StaffReports
 from farebox.service.statements.reader import Selection, Statements
-from farebox.storage.records import AccountMail
+from farebox.storage.records import AccountMail, Login
 from farebox.storage.report_records import ALL_MERCHANTS, ReportKind
 from farebox.storage.stores import Stores
 
@@ -187,7 +188,13 @@ def staff_report(
 
 
 def report_message(
-    written: WrittenReport, settings: MailSettings, *, to: str, at: int, message_id: str
+    written: WrittenReport,
+    settings: MailSettings,
+    *,
+    to: str,
+    at: int,
+    message_id: str,
+    unsubscribe_url: str | None = None,
 ) -> EmailMessage:
     """Put the mail to one reader together.
 
@@ -201,6 +208,7 @@ def report_message(
         template=written.template,
         words=written.words,
         language=written.language,
+        unsubscribe_url=unsubscribe_url,
         pictures=[] if written.image is None else [Picture(_IMAGE, "png", written.image)],
     )
     if written.statement is not None:
@@ -227,13 +235,14 @@ def report_text(written: WrittenReport, settings: MailSettings) -> str:
 class ReportMails:
     """The account mails that are reports."""
 
-    def __init__(self, stores: Stores, writer: ReportWriter, settings: MailSettings) -> None:
-        """Read what each tells of, and let it be written."""
+    def __init__(self, stores: Stores, writer: ReportWriter, settings: MailSettings, links: ReportLinks) -> None:
+        """Read what each tells of, and let it be written; `links` are those by which a reader ends them."""
+        self._links = links
         self._stores = stores
         self._writer = writer
         self._settings = settings
 
-    async def compose(self, mail: AccountMail, message_id: str) -> EmailMessage:
+    async def compose(self, mail: AccountMail, login: Login, message_id: str) -> EmailMessage:
         """Write the report that a mail is, whose reader may still sign in.
 
         Raises:
@@ -252,13 +261,23 @@ class ReportMails:
             period,
             reader_zone(report.zone),
             bool(report.has_statement),
-            language(self._settings.language),
+            language(login.language or self._settings.language),
         )
         try:
             written = await self._writer.write(order)
         except UnknownMerchant as error:
             raise Withdrawn("the merchant is gone") from error
-        return report_message(written, self._settings, to=mail.email, at=mail.created_at, message_id=message_id)
+        unsubscribe_url = await self._links.url(
+            report.login_id, report.merchant_id, report.kind, public_url=self._settings.public_url
+        )
+        return report_message(
+            written,
+            self._settings,
+            to=mail.email,
+            at=mail.created_at,
+            message_id=message_id,
+            unsubscribe_url=unsubscribe_url,
+        )
 
 
 def _statement_words(report: MerchantReport, spoken: Language, transfers_max: int) -> str:

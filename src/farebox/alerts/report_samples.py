@@ -44,7 +44,17 @@ def report_samples(settings: MailSettings, language: Language) -> Iterator[tuple
         ),
     ):
         message_id = f"<{name}@{settings.sender.domain}>"
-        yield name, report_message(written, settings, to=_EMAIL, at=_START, message_id=message_id)
+        yield (
+            name,
+            report_message(
+                written,
+                settings,
+                to=_EMAIL,
+                at=_START,
+                message_id=message_id,
+                unsubscribe_url=f"{url}/unsubscribe/reports/SAMPLE",
+            ),
+        )
 
 
 def _merchant_report() -> MerchantReport:

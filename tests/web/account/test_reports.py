@@ -11,11 +11,12 @@ from farebox.storage.report_records import ALL_MERCHANTS, ReportChoice, ReportKi
 from farebox.web.pages import render
 from tests.support.app_client import AppClient
 from tests.support.server import Seeds, seed
-from tests.web.console.visitor import Visitor, kept, words
+from tests.web.console.visitor import FORM, Visitor, kept, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CONSOLE: Final = "/support/profile/reports"
+ONE_CLICK: Final = b"List-Unsubscribe=One-Click"
 
 
 async def reader(farebox: Farebox, client: AppClient) -> tuple[Seeds, Visitor, str]:
@@ -91,3 +92,41 @@ async def test_a_report_is_shown_as_its_mail_looks_and_runs_nothing(farebox: Far
     assert "cid:" not in reply.body.decode()
     for path in ("/daily", "/weekly/more", "/%00"):
         assert 404 == (await visitor.get(f"{url}{path}")).status
+
+
+async def test_a_link_ends_reports_by_one_click_and_is_good_for_no_others(farebox: Farebox, client: AppClient) -> None:
+    seeds, visitor, url = await reader(farebox, client)
+    await visitor.done(url, report=["", "weekly", "monthly"], week_start="1", zone="UTC")
+    login_id = visitor.signed_in.login.login_id
+    links = farebox.services.report_links
+    path = await links.url(login_id, seeds.merchant_id, ReportKind.WEEKLY, public_url="")
+    assert "No more mails of this kind" in words(await client.get(path))
+    assert 2 == len(await chosen(farebox, visitor, seeds.merchant_id))
+    named, _, token = path.rpartition(".")
+    other = await links.url(login_id, seeds.merchant_id, ReportKind.MONTHLY, public_url="")
+    for forged in (
+        f"{named}.{token[:-1]}",
+        f"{other.rpartition('.')[0]}.{token}",
+        "/unsubscribe/reports/x",
+        f"{named}.",
+    ):
+        assert 404 == (await client.send("POST", forged, headers=[FORM], body=ONE_CLICK)).status
+        assert 404 == (await client.get(forged)).status
+    assert 2 == len(await chosen(farebox, visitor, seeds.merchant_id))
+    for _ in range(2):
+        done = await client.send("POST", path, headers=[FORM], body=ONE_CLICK)
+        assert 200 == done.status
+        assert "gets no more mails of this kind" in words(done)
+        assert "Weekly report" in words(done)
+    (choice,) = await chosen(farebox, visitor, seeds.merchant_id)
+    assert ReportKind.MONTHLY == choice.kind
+
+
+async def test_a_link_ends_the_reports_of_one_of_the_staff(farebox: Farebox, client: AppClient) -> None:
+    seeds = await seed(farebox)
+    staff = await Visitor.sign_in(farebox, client, Realm.SUPPORT, f"tess-{seeds.merchant_id}@farebox.example", "Tess")
+    await staff.done(CONSOLE, report=["", "monthly"], week_start="1", zone="UTC")
+    login_id = staff.signed_in.login.login_id
+    path = await farebox.services.report_links.url(login_id, ALL_MERCHANTS, ReportKind.MONTHLY, public_url="")
+    assert "All merchants" in words(await client.send("POST", path, headers=[FORM], body=ONE_CLICK))
+    assert [] == await chosen(farebox, staff, ALL_MERCHANTS)

@@ -82,6 +82,6 @@ async def report_preview(request: PageRequest, merchant_id: int) -> Response:
         public_url=operator.public_url,
     )
     has_statement = merchant_id != ALL_MERCHANTS
-    written = await writer.write(ReportOrder(merchant_id, period, request.zone, has_statement))
+    written = await writer.write(ReportOrder(merchant_id, period, request.zone, has_statement, request.language))
     settings = MailSettings(_PREVIEW_SENDER, operator.public_url, operator.support_contact)
     return render.mail(report_page(written, settings))

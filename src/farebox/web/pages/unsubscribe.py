@@ -4,6 +4,9 @@ from starlette.responses import Response
 
 from farebox.alerts.kind_words import kind_words
 from farebox.service.people.unsubscribing import PATH, LinkInvalid, Subscription, is_optional
+from farebox.service.reports.choices import ReportKind
+from farebox.service.reports.links import PATH as REPORTS_PATH
+from farebox.service.reports.links import ReportSubscription
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -17,7 +20,15 @@ class UnsubscribePages:
         return [
             PageRoute(
                 f"{PATH}{{link:str}}", Audience.ANYONE, get=self.show, post=self.end, is_file_taken=True, is_use=False
-            )
+            ),
+            PageRoute(
+                f"{REPORTS_PATH}{{link:str}}",
+                Audience.ANYONE,
+                get=self.show_reports,
+                post=self.end_reports,
+                is_file_taken=True,
+                is_use=False,
+            ),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -36,12 +47,47 @@ class UnsubscribePages:
             return request.page("unsubscribe_invalid.html", status=404)
         return _page(request, subscription, is_done=True)
 
+    async def show_reports(self, request: PageRequest) -> Response:
+        """Ask by a button whether reports are to end."""
+        try:
+            subscription = await request.services.report_links.read(request.param("link"))
+        except LinkInvalid:
+            return request.page("unsubscribe_invalid.html", status=404)
+        return _report_page(request, subscription, is_done=False)
+
+    async def end_reports(self, request: PageRequest) -> Response:
+        """End reports."""
+        try:
+            subscription = await request.services.report_links.end(request.param("link"))
+        except LinkInvalid:
+            return request.page("unsubscribe_invalid.html", status=404)
+        return _report_page(request, subscription, is_done=True)
+
 
 def _page(request: PageRequest, subscription: Subscription, *, is_done: bool) -> Response:
     return request.page(
         "unsubscribe.html",
-        subscription=subscription,
+        email=subscription.user.email,
+        merchant=subscription.merchant.name,
         kind=request.language.gettext(kind_words(subscription.kind)),
+        is_on=subscription.is_on,
         is_done=is_done,
         is_optional=is_optional(subscription.kind, subscription.user.role),
+        is_report=False,
+        choices_url=f"/accounts/{subscription.merchant.id}/alerts",
+    )
+
+
+def _report_page(request: PageRequest, subscription: ReportSubscription, *, is_done: bool) -> Response:
+    _, merchant = request.language.gettext, subscription.merchant
+    return request.page(
+        "unsubscribe.html",
+        email=subscription.login.email,
+        merchant=_("All merchants") if merchant is None else merchant.name,
+        kind=_("Monthly report") if subscription.kind == ReportKind.MONTHLY else _("Weekly report"),
+        is_on=subscription.is_on,
+        is_done=is_done,
+        is_optional=True,
+        is_report=True,
+        choices_url="/support/profile/reports" if merchant is None else f"/accounts/{merchant.id}/alerts/reports",
     )
