@@ -135,7 +135,7 @@ async def test_headers(ledger: Ledger) -> None:
     assert NOW // 1_000_000 == message["Date"].datetime.timestamp()
     assert "auto-generated" == message["Auto-Submitted"]
     assert "1.0" == message["MIME-Version"]
-    name = "alert_38RRBH800000700000001.user_0000000000001"
+    name = "alert_38RRBH800000700000002.user_0000000000001"
     assert f"<{name}@farebox.example>" == message["Message-ID"]
 
 
@@ -144,7 +144,7 @@ async def test_the_message_id_tells_user_and_alert_and_nothing_else(ledger: Ledg
     mails = await ledger.mails()
     ann, ben = mails["ann@example.com"], mails["ben@example.com"]
     later = replace(ann, attempts=9, last_error="x", email="ann@elsewhere.example")
-    again = replace(ann, alert=replace(ann.alert, number=2))
+    again = replace(ann, alert=replace(ann.alert, number=ann.alert.number + 1))
     assert message_id(ann, MAIL_SETTINGS) == message_id(later, MAIL_SETTINGS)
     assert 3 == len({message_id(mail, MAIL_SETTINGS) for mail in (ann, ben, again)})
 

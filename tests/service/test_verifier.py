@@ -29,7 +29,7 @@ from farebox.storage.columns import HOLD
 from farebox.storage.stores import Stores
 from tests.cli.shell import Shell
 from tests.service.books import GIVEN_KINDS
-from tests.storage.engines import Engine, Refused, SqliteEngine
+from tests.storage.engines import Engine, Refused, SqliteEngine, forget_events
 from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, add_merchant, add_price, book, do
 
 ANN_ID: Final = ids.public_id(ids.MERCHANT, ANN)
@@ -51,15 +51,11 @@ async def _open_with_books(engine: Engine) -> Stores:
     await stores.connector.open()
     await _keep_books(stores)
     # What the books themselves tell is looked at alone; damage to alerts stands in tests of its own.
-    await _execute(engine, *_FORGOTTEN)
+    await forget_events(engine)
     # Opened anew, it has committed nothing itself: what tests do to the books by hand would not go unnoticed else.
     await stores.connector.close()
     await stores.connector.open()
     return stores
-
-
-_FORGOTTEN: Final = ("DELETE FROM alert", "UPDATE account SET alerts_count = 0")
-"""Makes books of a time in which no alert told of a top-up or an expired hold."""
 
 
 async def _keep_books(stores: Stores) -> None:

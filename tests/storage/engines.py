@@ -211,3 +211,14 @@ async def opened_postgres(url: str, limits: PostgresLimits = LIMITS) -> AsyncIte
         yield stores
     finally:
         await stores.connector.close()
+
+
+async def forget_events(engine: Engine) -> None:
+    """Make of all books what a program left that told of balances alone, and of no facts."""
+    for statement in (
+        "UPDATE account SET alerts_count = alerts_count"
+        " - (SELECT count(*) FROM alert a WHERE a.merchant_id = account.merchant_id AND a.kind > 3)",
+        "DELETE FROM alert WHERE kind > 3",
+        "UPDATE alert SET facts = NULL",
+    ):
+        await engine.execute(statement)

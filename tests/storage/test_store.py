@@ -10,7 +10,7 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
-from farebox.core.alerts import Alert, AlertKind
+from farebox.core.alerts import Alert, AlertKind, written_facts
 from farebox.core.audit_log import Action, audit_entry
 from farebox.core.commands import (
     Actor,
@@ -823,7 +823,7 @@ async def test_a_decision_that_breaks_a_rule_is_rolled_back_with_all_that_belong
         await stores.connector.transact(reads(commands, NOW), a_decision(commands, **changes))
     assert before == await everything(stores, [ANN])
     assert [Code.OK] * 3 == [outcome.code for outcome in await do(stores, *commands)]
-    assert 1 == len(await stores.deliveries.alerts(ANN, 10))
+    assert [AlertKind.LOW_BALANCE, AlertKind.TOP_UP] == [one.kind for one in await stores.deliveries.alerts(ANN, 10)]
 
 
 @pytest.mark.parametrize(
@@ -1194,7 +1194,7 @@ async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(sto
     await add_price(stores)
     await stores.users.add(USERS[2])
     alert, mails = await fire(stores, *USERS[:2])
-    assert (ANN, 1, 51 * UNIT, 50 * UNIT, NOW, None) == (
+    assert (ANN, 2, 51 * UNIT + 1, 50 * UNIT, NOW, None) == (
         *(alert.merchant_id, alert.number, alert.threshold, alert.posted, alert.fired_at, alert.transfer_seq),
     )
     assert ["one@example.com", "two@example.com"] == [mail.email for mail in mails]
@@ -1207,12 +1207,12 @@ async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(sto
     await stores.users.add(User(ANN, 9, "new@example.com", NOW))
     await do(stores, charge(11, "charge"), now=NOW + 7)
     second = (await stores.deliveries.alerts(ANN, 10))[0]
-    assert (2, 40 * UNIT, 39 * UNIT, NOW + 7, 2) == (
+    assert (3, 40 * UNIT, 39 * UNIT, NOW + 7, 2) == (
         *(second.number, second.threshold, second.posted, second.fired_at, second.transfer_seq),
     )
     found = [(mail.alert.number, mail.email) for mail in await stores.deliveries.mails(merchant_id=ANN, limit=10)]
     both = ["one@example.com", "two@example.com"]
-    assert [(2, "one@example.com"), (2, "two@example.com"), (2, "new@example.com"), *((1, it) for it in both)] == found
+    assert [(3, "one@example.com"), (3, "two@example.com"), (3, "new@example.com"), *((2, it) for it in both)] == found
     assert [] == await stores.deliveries.mails(merchant_id=BEN, limit=10)
 
 
@@ -1224,16 +1224,17 @@ async def test_a_user_who_joins_an_account_that_is_below_is_owed_a_mail_alone(st
     await stores.users.add(replace(USERS[1], created_at=NOW + 5))
     await stores.users.add(User(ANN, 9, "new@example.com", NOW + 6))
     alerts = await stores.deliveries.alerts(ANN, 10)
+    facts = written_facts(await account_of(stores))
     assert [
-        Alert(ANN, 3, 51 * UNIT, 50 * UNIT, NOW + 6, None, AlertKind.LOW_BALANCE, None, 9),
-        Alert(ANN, 2, 51 * UNIT, 50 * UNIT, NOW + 5, None, AlertKind.LOW_BALANCE, None, 5),
+        Alert(ANN, 4, 51 * UNIT + 1, 50 * UNIT, NOW + 6, None, AlertKind.LOW_BALANCE, None, 9, facts),
+        Alert(ANN, 3, 51 * UNIT + 1, 50 * UNIT, NOW + 5, None, AlertKind.LOW_BALANCE, None, 5, facts),
     ] == alerts[:2]
     mails = await stores.deliveries.mails(merchant_id=ANN, limit=10)
-    assert [(3, 9), (2, 5), (1, 3)] == [(mail.alert.number, mail.recipient_id) for mail in mails]
+    assert [(4, 9), (3, 5), (2, 3)] == [(mail.alert.number, mail.recipient_id) for mail in mails]
     assert [(NOW + 6, 0), (NOW + 5, 0), (NOW, 0)] == [(mail.next_attempt_at, mail.attempts) for mail in mails]
     # The book goes on counting from there.
     await do(stores, TopUp(ANN, UNIT // 2, "INV-2"))
-    assert 4 == (await stores.deliveries.alerts(ANN, 1))[0].number
+    assert 6 == (await stores.deliveries.alerts(ANN, 1))[0].number
     # And the third user, whose address is registered already, is owed nothing.
     before = await everything(stores, [ANN])
     with pytest.raises(AlreadyExists):
@@ -1250,12 +1251,13 @@ async def test_the_first_refusal_for_lack_of_money_is_written_and_owes_mails(sto
         (outcome,) = await do(stores, charge(6, f"refused {number}"), now=NOW + number)
         assert outcome.code is Code.INSUFFICIENT_BALANCE
     account = await account_of(stores)
-    assert (True, 1) == (account.is_exhausted, account.alerts_count)
-    assert [Alert(ANN, 1, None, 5 * UNIT, NOW, 1, AlertKind.USED_UP, 6 * UNIT)] == await stores.deliveries.alerts(
-        ANN, 9
+    assert (True, 2) == (account.is_exhausted, account.alerts_count)
+    alert, _ = await stores.deliveries.alerts(ANN, 9)
+    assert (2, NOW, 1, AlertKind.USED_UP, 6 * UNIT) == (
+        *(alert.number, alert.fired_at, alert.transfer_seq, alert.kind, alert.refused),
     )
     (mail,) = await stores.deliveries.mails(merchant_id=ANN, limit=9)
-    assert (1, NOW) == (mail.alert.number, mail.next_attempt_at)
+    assert (2, NOW) == (mail.alert.number, mail.next_attempt_at)
     assert [mail.alert] == [
         claimed.alert for claimed in await stores.deliveries.claim_mails(NOW, lease_until=NOW, limit=9)
     ]
@@ -1279,13 +1281,13 @@ async def test_what_tells_the_same_anew_is_of_the_same_kind_threshold_and_user(s
         for mail in mails
     }
     assert {
-        (1, 10 * UNIT, one): True,
-        (2, None, one): False,
-        (3, 10 * UNIT, two): True,
-        (4, 20 * UNIT, one): False,
-        (4, 20 * UNIT, two): False,
-        (5, 10 * UNIT, one): False,
-        (5, 10 * UNIT, two): False,
+        (2, 10 * UNIT, one): True,
+        (3, None, one): False,
+        (4, 10 * UNIT, two): True,
+        (7, 20 * UNIT, one): False,
+        (7, 20 * UNIT, two): False,
+        (8, 10 * UNIT, one): False,
+        (8, 10 * UNIT, two): False,
     } == told
 
 
@@ -1327,14 +1329,14 @@ async def test_several_alerts_of_one_batch_owe_mails_each(stores: Stores) -> Non
         await stores.users.add(user)
     both = [SetThresholds(merchant_id, (60 * UNIT,)) for merchant_id in (ANN, BEN)]
     await do(stores, *both, SetThresholds(ANN, (70 * UNIT,)))
-    assert [2, 1] == [alert.number for alert in await stores.deliveries.alerts(ANN, 10)]
-    assert [2] == [alert.number for alert in await stores.deliveries.alerts(ANN, 1)]
+    assert [3, 2, 1] == [alert.number for alert in await stores.deliveries.alerts(ANN, 10)]
+    assert [3] == [alert.number for alert in await stores.deliveries.alerts(ANN, 1)]
 
     async def places(limit: int) -> list[tuple[int, int, int]]:
         mails = await stores.deliveries.mails(merchant_id=None, limit=limit)
         return [(mail.alert.merchant_id, mail.alert.number, mail.recipient_id) for mail in mails]
 
-    expected = [(ANN, 2, 3), (ANN, 2, 5), (ANN, 1, 3), (ANN, 1, 5), (BEN, 1, 4)]
+    expected = [(ANN, 3, 3), (ANN, 3, 5), (ANN, 2, 3), (ANN, 2, 5), (BEN, 2, 4)]
     assert expected == await places(9)
     assert expected[:2] == await places(2)
 
