@@ -24,11 +24,7 @@ PROCESSES: Final = 2
 
 
 @pytest.fixture
-async def processes(engine: Engine) -> AsyncIterator[Sequence[Stores]]:
-    stores = engine.stores()
-    await stores.connector.migrate(NOW)
-    await engine.clear()
-    await stores.connector.open()
+async def processes(engine: Engine, stores: Stores) -> AsyncIterator[Sequence[Stores]]:
     await add_merchant(stores)
     await add_merchant(stores, BEN)
     async with opened_by_several(engine, stores, PROCESSES) as opened:
