@@ -171,6 +171,8 @@ class Account:
     runway_state: str
     amount_probe: Decimal
     """Nobody's amount: 1250.75, always, by which clients in other languages check how they read amounts."""
+    runway_thresholds: tuple[int, ...] = ()
+    """The days left that the merchant is warned below, ascending."""
 
 
 @dataclass(frozen=True)
