@@ -192,8 +192,10 @@ def _messages(farebox: Farebox, limits: DeliveryLimits) -> tuple[Periodic, ...]:
         pace=limits.message_pace,
         on_stop=client.close,
     )
+    chats = DestinationDispatcher(queue, farebox.chat, clock, channel=Channel.CHAT, pace=limits.message_pace)
     return (
         webhooks.periodic("webhooks"),
+        chats.periodic("chats"),
         Periodic(
             "attempts to forget",
             AttemptHistory(queue, clock).forget_old,

@@ -4,16 +4,20 @@ Here is what every command and every server needs; what a server does beside ans
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from farebox.chat.transport import ChatTransport
 from farebox.config import Settings, SettingsError
+from farebox.service.address_guard import AddressGuard
 from farebox.service.catalogue.imports import PriceImports
 from farebox.service.clock import Clock, SystemClock
+from farebox.service.destination_url import read_destination_url
 from farebox.service.gate.files import load_rules
 from farebox.service.gate.rules import Rules
 from farebox.service.insight.forecast import RunwayReader
@@ -42,6 +46,9 @@ from farebox.service.operator.spending_watch import SpendingWatch
 from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.unusual_spending import UnusualSpendings
 from farebox.service.operator.verifications import Verifications
+from farebox.service.people.choices import Choices
+from farebox.service.people.destination_secrets import DestinationSecrets
+from farebox.service.people.destinations import ChannelRules, Destinations, host_of
 from farebox.service.people.key_last_used import LastUsed
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import SignIn
@@ -55,8 +62,10 @@ from farebox.service.reports.merchant import MerchantReports
 from farebox.service.reports.staff import StaffReports
 from farebox.service.statements.reader import Statements
 from farebox.services import OperatorInfo, Services
+from farebox.storage.destination_records import Channel
 from farebox.storage.interface import Connector
 from farebox.storage.stores import Stores
+from farebox.webhooks.trial import WebhookTrials
 
 MAIL_FOLDER: Final = Path("mail")
 """Where mails go when no mail server is set, below the working directory."""
@@ -101,6 +110,33 @@ def _operator_info(settings: Settings) -> OperatorInfo:
     )
 
 
+def _destinations(
+    settings: Settings, stores: Stores, clock: Clock
+) -> tuple[Destinations, WebhookTrials, ChatTransport]:
+    """Put the service of destinations together, with what tests webhooks and what sends to chats."""
+    secrets, guard = DestinationSecrets(settings.secret_key), AddressGuard(settings.webhook_networks)
+    trials = WebhookTrials(guard, secrets, clock)
+    chat = ChatTransport(guard, secrets, name_of=merchant_names(stores), public_url=settings.links_url)
+    webhooks = ChannelRules(
+        read_url=partial(read_destination_url, guard=guard), shown=str, called=host_of, send_test=trials.send_test
+    )
+    chats = ChannelRules(
+        read_url=chat.services.read, shown=chat.services.shown, called=chat.services.called, send_test=chat.send_test
+    )
+    destinations = Destinations(stores, clock, secrets, {Channel.WEBHOOK: webhooks, Channel.CHAT: chats})
+    return destinations, trials, chat
+
+
+def merchant_names(stores: Stores) -> Callable[[int], Awaitable[str]]:
+    """Return what tells the name of a merchant by its number."""
+
+    async def name_of(merchant_id: int) -> str:
+        merchant = await stores.merchants.find(merchant_id)
+        return "" if merchant is None else merchant.name
+
+    return name_of
+
+
 class Farebox(Struct, frozen=True):
     """The parts of one process, put together over one database; nothing runs before `running`."""
 
@@ -114,6 +150,8 @@ class Farebox(Struct, frozen=True):
     usage_rollup: UsageRollup
     spending_watch: SpendingWatch
     refusal_counts: RefusalCounts
+    chat: ChatTransport
+    trials: WebhookTrials
 
     @classmethod
     def build(
@@ -130,6 +168,7 @@ class Farebox(Struct, frozen=True):
         passwords = Passwords()
         signer = Signer(settings.secret_key)
         sign_in = SignIn(stores, clock, signer, passwords)
+        destinations, trials, chat = _destinations(settings, stores, clock)
         limits = settings.approval_above.limits
         refusal_counts = RefusalCounts(stores.refusals, clock)
         operations = Operations(committer, clock, stores.prices, limits=limits, on_refusal=refusal_counts.note)
@@ -152,6 +191,8 @@ class Farebox(Struct, frozen=True):
             annotations=annotations,
             repeats=Repeats(stores, clock),
             users=Users(stores, clock, sign_in),
+            choices=Choices(stores, clock),
+            destinations=destinations,
             staff=Staff(stores, clock, sign_in, limits=limits),
             sign_in=sign_in,
             unsubscribing=Unsubscribing(stores, signer, clock),
@@ -186,6 +227,8 @@ class Farebox(Struct, frozen=True):
             usage_rollup=usage_rollup,
             spending_watch=spending_watch,
             refusal_counts=refusal_counts,
+            chat=chat,
+            trials=trials,
         )
 
     @asynccontextmanager
@@ -204,4 +247,6 @@ class Farebox(Struct, frozen=True):
                 await self.committer.close()
         finally:
             self.passwords.close()
+            self.chat.close()
+            await self.trials.close()
             await self.stores.connector.close()

@@ -26,6 +26,8 @@ from farebox.service.operator.runway_thresholds import RunwayThresholds
 from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.unusual_spending import UnusualSpendings
 from farebox.service.operator.verifications import Verifications
+from farebox.service.people.choices import Choices
+from farebox.service.people.destinations import Destinations
 from farebox.service.people.sign_in import SignIn
 from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.service.people.users import Staff, Users
@@ -73,6 +75,8 @@ class Services(Struct, frozen=True):
     annotations: Annotations
     repeats: Repeats
     users: Users
+    choices: Choices
+    destinations: Destinations
     staff: Staff
     sign_in: SignIn
     unsubscribing: Unsubscribing

@@ -18,7 +18,7 @@ from farebox.web.client_address import FORWARDED_MAX, Addresses, source_of
 from farebox.web.decoding import BodyDecoder, decode_query
 from farebox.web.envelope import ApiError
 from farebox.web.http_limits import HTTP_LIMITS
-from farebox.web.schemas import admin, grants, quotes, reading, spending, statement
+from farebox.web.schemas import admin, destinations, grants, quotes, reading, spending, statement
 from tests.fuzz.making import (
     Make,
     any_bytes,
@@ -44,7 +44,7 @@ QUERIES: Final[tuple[type[Struct], ...]] = (
 )
 BODIES: Final[tuple[type[Struct], ...]] = tuple(
     kind
-    for room in (admin, grants, quotes, spending)
+    for room in (admin, destinations, grants, quotes, spending)
     for name, kind in vars(room).items()
     if isinstance(kind, type) and issubclass(kind, Struct) and name.endswith(("Request", "Change"))
 )

@@ -22,10 +22,12 @@ from farebox.service.catalogue.imports import ListImport
 from farebox.service.operator.audit_log import ActorNames
 from farebox.service.operator.grants import GrantFields
 from farebox.service.people.api_keys import Principal
+from farebox.storage.destination_records import Channel
 from farebox.storage.records import Realm, Role
 from farebox.storage.upgrades.mailboxes import MAILBOXES
 from farebox.web.schemas.spending import ChargeRequest, HoldRequest
 from tests.support.clock import later
+from tests.support.destinations import NOWHERE
 from tests.support.server import open_farebox
 
 ZURICH: Final = ZoneInfo("Europe/Zurich")
@@ -58,6 +60,7 @@ async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
     until = await _holds(farebox, ids.public_id(ids.MERCHANT, merchant_id), sam)
     await _merchants(farebox, merchant_id)
     await _keys(farebox, merchant_id)
+    await _destinations(farebox, merchant_id)
     await _staff(farebox, sam, tess)
     await _upgrade(farebox, merchant_id)
     entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1000)
@@ -166,6 +169,8 @@ async def _merchants(farebox: Farebox, merchant_id: int) -> None:
     await services.users.set_role(merchant_id, ANN, Role.VIEWER, is_owner_needed=False, principal=SAM)
     (ann,) = await farebox.stores.users.list(merchant_id)
     await services.unsubscribing.end(await services.unsubscribing.link_text(ann, AlertKind.CREDIT_ENDS), address=None)
+    for types in (["balance.low", "topup.posted"], []):
+        await services.choices.set_mailed(merchant_id, ANN, types, principal=SAM)
     await services.users.remove(merchant_id, ANN, is_owner_needed=False, principal=SAM)
     await services.prices.set("image", "0.008", merchant_id=merchant_id, starts=NEW_YEAR, principal=SAM)
     await services.prices.set("audio", "0.25", starts=NEW_YEAR, principal=SAM)
@@ -203,6 +208,20 @@ async def _keys(farebox: Farebox, merchant_id: int) -> None:
     await budgets.rename(theirs.key.key_id, None, principal=SAM)
 
 
+async def _destinations(farebox: Farebox, merchant_id: int) -> None:
+    destinations = farebox.services.destinations
+    made = await destinations.add(
+        merchant_id, Channel.WEBHOOK, NOWHERE, types=["balance.low"], name="orders, all", principal=SAM
+    )
+    one = made.destination
+    await destinations.change(one, name="orders", types=["topup.posted"], principal=SAM)
+    one = await destinations.get(one.destination_id)
+    await destinations.rotate_secret(one, overlap_seconds=0, principal=SAM)
+    await destinations.replay_range(one, since=NEW_YEAR, until="2099-02-01T00:00:00Z", is_all=False, principal=SAM)
+    await destinations.set_on(one, is_on=False, principal=SAM)
+    await destinations.delete(one, principal=SAM)
+
+
 async def _staff(farebox: Farebox, sam: Principal, tess: Principal) -> None:
     staff = farebox.services.staff
     await staff.add(UMA, "Uma", roles=[StaffRole.VIEWER], principal=sam)
@@ -238,6 +257,20 @@ _KEY_PARTS: Final = re.compile(r"(?<=fb[msu]_)…\w+|(?<=key_)\w+")
 
 _STARTS: Final = "1 Jan 2099, 01:00 CET"
 _EXPECTED: Final[dict[Action, set[str]]] = {
+    Action.ADD_DESTINATION: {"added the webhook orders, all: balance.low"},
+    Action.CHANGE_DESTINATION: {"changed the destination orders, all: name orders, topup.posted"},
+    Action.ROTATE_DESTINATION_SECRET: {
+        "gave the webhook orders a new secret; the one before is good no more",
+    },
+    Action.SET_DESTINATION_STATE: {"turned the destination orders off"},
+    Action.DELETE_DESTINATION: {"deleted the destination orders"},
+    Action.REPLAY_DELIVERIES: {
+        "had events from 1 Jan 2099, 01:00 CET to 1 Feb 2099, 01:00 CET sent once more to the destination orders"
+    },
+    Action.SET_MAIL_KINDS: {
+        "chose what ann@northwind.example is mailed about: balance.low, topup.posted",
+        "chose what ann@northwind.example is mailed about: nothing",
+    },
     Action.REFUND: {"refunded 1.00 CHF"},
     Action.RELEASE_HOLD: {"released a hold of 2.00 CHF, its service is gone"},
     Action.TOP_UP: {"topped up 900.00 CHF, INV-1, wire, by hand"},

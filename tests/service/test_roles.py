@@ -12,12 +12,15 @@ from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.core.permissions import ALLOWED_ROLES, OPERATION_WORDS, Operation
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, together
+from farebox.service import parsing
 from farebox.service.catalogue.imports import ListImport
 from farebox.service.errors import Conflict, Forbidden, InvalidInput
 from farebox.service.operator.grants import GrantFields
 from farebox.service.people.api_keys import Principal
+from farebox.storage.destination_records import Channel
 from farebox.storage.records import Login, Realm, Role
 from farebox.web.schemas.spending import HoldRequest
+from tests.support.destinations import NOWHERE, add_destinations
 from tests.support.server import Seeds, open_farebox, seed
 
 VIEWER, SUPPORT, ADMINISTRATOR = StaffRole.VIEWER, StaffRole.SUPPORT, StaffRole.ADMINISTRATOR
@@ -71,6 +74,23 @@ async def _reverse(scene: Scene) -> None:
     transfer = ids.book_id(ids.TRANSFER, merchant_id=scene.merchant_id, seq=1)
     await scene.farebox.services.operations.reverse_top_up(
         scene.merchant_id, transfer=transfer, amount=None, reference="R", reason="bounced", principal=scene.principal
+    )
+
+
+def _destination(method: str, **fields: Any) -> Callable[[Scene], Awaitable[Any]]:
+    async def do(scene: Scene) -> None:
+        there = await add_destinations(scene.farebox, scene.merchant_id)
+        number = parsing.parse_public_id(ids.DESTINATION, there["operators"])
+        destinations = scene.farebox.services.destinations
+        await getattr(destinations, method)(await destinations.get(number), **fields, principal=scene.principal)
+
+    return do
+
+
+async def _choose(scene: Scene) -> None:
+    user = await scene.farebox.services.merchants.add_user(scene.merchant_id, "zoe@northwind.example")
+    await scene.farebox.services.choices.set_mailed(
+        scene.merchant_id, user.email, ["balance.low"], principal=scene.principal
     )
 
 
@@ -236,6 +256,24 @@ ACTIONS: Final[dict[str, tuple[Operation, set[str], Callable[[Scene], Awaitable[
     "resume a merchant's key": (Operation.SUSPEND_MERCHANT_KEY, EITHER, _key("resume_key", KeyKind.MERCHANT)),
     "end a merchant's key": (Operation.MANAGE_MERCHANT_KEYS, SETUP, _key("expire_key", KeyKind.MERCHANT, LATER)),
     "rotate a merchant's key": (Operation.MANAGE_MERCHANT_KEYS, SETUP, _key("rotate_key", KeyKind.MERCHANT)),
+    "add a webhook": (
+        Operation.MANAGE_DESTINATIONS,
+        SETUP,
+        lambda scene: scene.farebox.services.destinations.add(
+            scene.merchant_id, Channel.WEBHOOK, NOWHERE, types=["balance.low"], principal=scene.principal
+        ),
+    ),
+    "change a webhook": (Operation.MANAGE_DESTINATIONS, SETUP, _destination("change", name="accounting")),
+    "give a webhook another secret": (Operation.MANAGE_DESTINATIONS, SETUP, _destination("rotate_secret")),
+    "turn a webhook off": (Operation.MANAGE_DESTINATIONS, SETUP, _destination("set_on", is_on=False)),
+    "delete a webhook": (Operation.MANAGE_DESTINATIONS, SETUP, _destination("delete")),
+    "test a webhook": (Operation.MANAGE_DESTINATIONS, SETUP, _destination("send_test")),
+    "replay events": (
+        Operation.MANAGE_DESTINATIONS,
+        SETUP,
+        _destination("replay_range", since="2026-11-01T00:00:00Z", until=LATER, is_all=True),
+    ),
+    "choose what a user is mailed about": (Operation.MANAGE_USERS, EITHER, _choose),
     "register a user": (
         Operation.MANAGE_USERS,
         EITHER,
@@ -305,7 +343,7 @@ def test_a_merchants_user_is_no_staff(operation: Operation) -> None:
     user = Principal("ann@northwind.example")
     of_users = {
         *(Operation.SET_THRESHOLDS, Operation.MANAGE_USERS),
-        *(Operation.MANAGE_MERCHANT_KEYS, Operation.SUSPEND_MERCHANT_KEY),
+        *(Operation.MANAGE_MERCHANT_KEYS, Operation.SUSPEND_MERCHANT_KEY, Operation.MANAGE_DESTINATIONS),
     }
     assert (operation in of_users) == user.may(operation)
     if operation not in of_users:

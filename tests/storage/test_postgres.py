@@ -324,6 +324,8 @@ WHOLE_TABLES: Final = {
         "uncollected_between",
         "failed_deliveries",
     ),
+    # What the operator has sent to its own webhooks once more, of all merchants: by time, as nothing else asks for it.
+    "replay_deliveries_of_all",
     # What support does to prices, and that somebody verifies: rare, and these tables are short.
     *("default_price_versions", "default_prices_made_with", "withdraw_default_price", "verification_under_way"),
 }

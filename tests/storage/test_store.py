@@ -314,6 +314,8 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "users.is_registered": lambda stores: stores.users.is_registered(ANN, 1),
     "users.with_logins": lambda stores: stores.users.with_logins(ANN),
     "users.memberships": lambda stores: stores.users.memberships("ann@example.com"),
+    "users.find": lambda stores: stores.users.find(ANN, "ann@example.com"),
+    "users.set_mail_kinds": lambda stores: stores.users.set_mail_kinds(ANN, "ann@example.com", 6),
     "users.role": lambda stores: stores.users.role(ANN, "ann@example.com"),
     "users.invite": lambda stores: stores.users.invite(
         User(ANN, 1, "ann@example.com", NOW), account_mail=None, login=None
@@ -331,16 +333,8 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
 
 
 CALLED_ELSEWHERE: Final = {
-    *(
-        "account_mails",
-        "message_queue",
-        "logins",
-        "sessions",
-        "runway_snapshots",
-        "verifications",
-        "refusals",
-    ),
-    *("reports", "runway_episodes", "spending"),
+    *("account_mails", "message_queue", "destinations", "logins", "sessions", "runway_snapshots"),
+    *("verifications", "refusals", "reports", "runway_episodes", "spending"),
     # It is read by a connection of its own, which needs none that is open.
     "revenue",
 }

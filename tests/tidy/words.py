@@ -54,6 +54,8 @@ PHRASES: Final = (
     "letters such as",
     "accented letter",
     "letters beyond ascii",
+    # A product of that name.
+    "microsoft teams",
     # An idiom, and a property of CSS.
     "to the letter",
     "letter spacing",

@@ -55,7 +55,7 @@ VERBS: Final = {
         "unfreeze",
     ),
     *("close", "reopen", "add", "remove", "adjust", "reverse", "give", "end", "set", "revoke", "expire", "rotate"),
-    *("rename", "withdraw"),
+    *("rename", "withdraw", "test", "replay"),
 }
 COMPONENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -377,6 +377,7 @@ async def test_headers_are_documented_where_they_come(document: dict[str, Any]) 
         *("/api/charges", "/api/holds", "/api/holds/{hold_id}/capture", "/api/holds/{hold_id}/release", "/api/refunds"),
         "/api/holds/{hold_id}/extend",
         *(f"{merchant}/topups", f"{merchant}/adjustments", f"{merchant}/reversals"),
+        *(f"{merchant}/destinations", "/api/admin/destinations", "/api/admin/destinations/{destination_id}/secret"),
         *(f"{merchant}/grants", f"{merchant}/grants/{{grant_id}}/end"),
         *(f"{merchant}/close", f"{merchant}/reopen", f"{merchant}/notes"),
         *(f"{merchant}/approvals/{{approval_id}}/approve", f"{merchant}/approvals/{{approval_id}}/reject"),

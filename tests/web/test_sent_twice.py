@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
@@ -29,6 +30,7 @@ from farebox.web.pages.table import page_routes
 from farebox.web.pages.throttle import SignInThrottle
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.clock import later
+from tests.support.destinations import NOWHERE, add_destinations
 from tests.support.postgres import Databases
 from tests.support.server import Seeds, empty, give_credit, open_farebox, seed
 from tests.web.console.visitor import FORM, Visitor, words
@@ -45,6 +47,7 @@ ACCOUNT: Final = "/accounts/{merchant}"
 MERCHANT: Final = "/support/merchants/{merchant}"
 STAFF: Final = "/support/staff"
 KEYS: Final = "/support/keys"
+WEBHOOKS: Final = "/support/webhooks"
 CHARGE: Final = f"{MERCHANT}/transfers/{{charge}}"
 TOP_UP: Final = f"{MERCHANT}/transfers/{{top_up}}"
 HOLD: Final = f"{MERCHANT}/holds/{{hold}}/release"
@@ -126,6 +129,7 @@ CASES: Final[dict[str, Case]] = {
     f"{KEYS}/{{service_key}}/revoke": Case(f"{KEYS}/{{service_key}}/revoke"),
     f"{ACCOUNT}/alerts": Case(f"{ACCOUNT}/alerts", {"amount": "5", "days": "7"}, who="ann"),
     f"{ACCOUNT}/alerts/reports": Case(f"{ACCOUNT}/alerts/reports", {"zone": "Europe/Berlin"}, who="ann"),
+    f"{ACCOUNT}/alerts/choices": Case(f"{ACCOUNT}/alerts", who="ann"),
     f"{ACCOUNT}/alerts/test": Case(f"{ACCOUNT}/alerts", who="ann"),
 }
 for root, who in ((ACCOUNT, "ann"), (MERCHANT, "sam")):
@@ -146,6 +150,24 @@ for root, who in ((ACCOUNT, "ann"), (MERCHANT, "sam")):
             f"{root}/people/remove": Case(f"{root}/people/remove?user={USER['user']}", who=who),
         }
     )
+for root, one, who in (
+    (f"{ACCOUNT}/webhooks", "{destination}", "ann"),
+    (f"{MERCHANT}/webhooks", "{destination}", "sam"),
+    (WEBHOOKS, "{operators}", "sam"),
+):
+    here = f"{root}/{one}"
+    CASES.update(
+        {
+            root: Case(f"{root}/new", {"url": NOWHERE}, who=who),
+            f"{here}/change": Case(here, {"name": "accounting"}, who=who),
+            f"{here}/rotate": Case(here, {"overlap": "3600"}, who=who),
+            f"{here}/on": Case(here, who=who),
+            f"{here}/test": Case(here, who=who),
+            f"{here}/replay": Case(here, {"since": "{yesterday}", "until": "{tomorrow}"}, who=who),
+            f"{here}/delete": Case(f"{here}/delete", who=who),
+            f"{here}/events/{{event}}/replay": Case(f"{here}/events/{{event}}", who=who),
+        }
+    )
 
 
 def table() -> list[PageRoute]:
@@ -160,6 +182,7 @@ def named(path: str) -> str:
     """Write a path of the table as the cases have it."""
     is_top_up = "/take-back" in path
     path = path.replace("{transfer:str}", "{top_up}" if is_top_up else "{charge}").replace(":str}", "}")
+    path = path.replace("{destination}", "{operators}") if path.startswith(WEBHOOKS) else path
     return path.replace("{key}", "{service_key}") if path.startswith(KEYS) else path
 
 
@@ -230,6 +253,7 @@ async def prepare(site: Site, path: str) -> dict[str, str]:
     return {
         **(await _add_staff(site) if STAFF in path else {}),
         **(await _add_prices(site, seeds) if "/prices/" in path else {}),
+        **(await _add_destinations(site, seeds) if "/webhooks" in path else {}),
         "merchant": seeds.merchant,
         "key": ids.public_id(ids.KEY, key.key_id),
         "service_key": ids.public_id(ids.KEY, service.key.key_id),
@@ -250,6 +274,14 @@ async def _add_prices(site: Site, seeds: Seeds) -> dict[str, str]:
         price = await site.farebox.services.prices.set("ending", "1", merchant_id=merchant_id, starts=in_an_hour)
         made[name] = ids.public_id(ids.PRICE, price.price_id)
     return made
+
+
+async def _add_destinations(site: Site, seeds: Seeds) -> dict[str, str]:
+    """Set webhooks up, and name the days around now."""
+    now = datetime.now(UTC)
+    days = {"yesterday": now - timedelta(days=1), "tomorrow": now + timedelta(days=1)}
+    there = await add_destinations(site.farebox, seeds.merchant_id)
+    return {**there, **{name: f"{day:%Y-%m-%dT%H:%M}" for name, day in days.items()}}
 
 
 async def _charge(site: Site, seeds: Seeds) -> str:

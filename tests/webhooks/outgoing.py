@@ -14,7 +14,7 @@ from farebox.storage.messages.queue import OwedMessage, _message
 from farebox.storage.records import Delivery
 from farebox.storage.stores import Stores
 from farebox.webhooks.dispatcher import DestinationDispatcher, Pace
-from farebox.webhooks.sender import SendResult
+from farebox.webhooks.send_result import SendResult
 from tests.support.ledger import ANN, NOW, HeldClock
 
 HOOKS: Final = 7_000

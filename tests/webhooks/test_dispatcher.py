@@ -20,7 +20,8 @@ from farebox.webhooks.dispatcher import (
     PAUSE_SECONDS_MIN,
     Pace,
 )
-from farebox.webhooks.sender import SEND_SECONDS_MAX, SendResult
+from farebox.webhooks.send_result import SendResult
+from farebox.webhooks.sender import SEND_SECONDS_MAX
 from tests.support.ledger import ANN, BEN, SECOND, HeldClock, add_merchant
 from tests.webhooks.outgoing import (
     AWAY,

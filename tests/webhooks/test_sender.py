@@ -14,7 +14,8 @@ import trustme
 
 from farebox.service.address_guard import AddressGuard
 from farebox.webhooks.connecting import Resolver
-from farebox.webhooks.sender import ANSWER_CHARS_MAX, GuardedClient, SendResult
+from farebox.webhooks.send_result import ANSWER_CHARS_MAX, SendResult
+from farebox.webhooks.sender import GuardedClient
 from tests.service.test_address_guard import FORBIDDEN
 from tests.webhooks.receiver import (
     DIES,

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from farebox.alerts.transport import Compose, PermanentFailure, ServerFailure, TransientFailure, Transport
 from farebox.service.clock import Clock
 from farebox.storage.interface import StorageError
-from farebox.storage.mail_servers import MailServerStore
+from farebox.storage.outgoing.mail_servers import MailServerStore
 from farebox.storage.records import MailServerPause
 
 CONNECTIONS_MAX: Final = 20

@@ -123,6 +123,11 @@ COMMANDS: Final = (
         "farebox.cli.statement:verify_statement",
         "Check statements that were exported with --json: nothing changed, dropped, repeated or reordered; it adds up.",
     ),
+    StandIn(
+        "webhook",
+        "farebox.cli.messages.destinations:webhook_group",
+        "Webhooks and chats: where a server, or a channel of people, is told what happens.",
+    ),
 )
 
 

@@ -73,6 +73,13 @@ class Action(StrEnum):
     ASSIGN_KEY = "assign_key"
     RENAME_KEY = "rename_key"
     SET_KEY_BUDGET = "set_key_budget"
+    ADD_DESTINATION = "add_destination"
+    CHANGE_DESTINATION = "change_destination"
+    ROTATE_DESTINATION_SECRET = "rotate_destination_secret"  # noqa: S105 - it names an action.
+    SET_DESTINATION_STATE = "set_destination_state"
+    DELETE_DESTINATION = "delete_destination"
+    REPLAY_DELIVERIES = "replay_deliveries"
+    SET_MAIL_KINDS = "set_mail_kinds"
     SET_PRICE = "set_price"
     IMPORT_PRICES = "import_prices"
     END_PRICE = "end_price"

@@ -56,6 +56,7 @@ class Operation(StrEnum):
     MANAGE_MERCHANT_KEYS = "manage_merchant_keys"
     SUSPEND_MERCHANT_KEY = "suspend_merchant_key"
     MANAGE_KEYS = "manage_keys"
+    MANAGE_DESTINATIONS = "manage_destinations"
     MANAGE_STAFF = "manage_staff"
     CONFIRM_STAFF = "confirm_staff"
 
@@ -84,6 +85,7 @@ ALLOWED_ROLES: Final[dict[Operation, StaffRole]] = {
     Operation.MANAGE_MERCHANT_KEYS: _SETUP,
     Operation.SUSPEND_MERCHANT_KEY: EVERY_ROLE,
     Operation.MANAGE_KEYS: _SETUP,
+    Operation.MANAGE_DESTINATIONS: _SETUP,
     Operation.MANAGE_STAFF: _SETUP,
     Operation.CONFIRM_STAFF: EVERY_ROLE,
 }
@@ -113,6 +115,7 @@ OPERATION_WORDS: Final[dict[Operation, str]] = {
     Operation.MANAGE_MERCHANT_KEYS: "Making or ending a merchant's API keys",
     Operation.SUSPEND_MERCHANT_KEY: "Suspending or resuming a merchant's API key",
     Operation.MANAGE_KEYS: "Making or ending keys of services and support",
+    Operation.MANAGE_DESTINATIONS: "Setting up webhooks and chats, or sending events anew",
     Operation.MANAGE_STAFF: "Changing who the staff are",
     Operation.CONFIRM_STAFF: "Confirming an account of the staff",
 }
@@ -124,6 +127,7 @@ USER_OPERATIONS: Final = frozenset(
         Operation.MANAGE_USERS,
         Operation.MANAGE_MERCHANT_KEYS,
         Operation.SUSPEND_MERCHANT_KEY,
+        Operation.MANAGE_DESTINATIONS,
     }
 )
 """What a merchant's users do on their own account, as far as its pages let them."""

@@ -292,6 +292,31 @@ def _mails_retried(told: _Told) -> str:
     return f"had {told.detail} unsent {'mail' if told.detail == '1' else 'mails'} tried again"
 
 
+def _secret_rotated(told: _Told) -> str:
+    name, _, overlap = told.detail.rpartition(", ")
+    _, is_overlapping, until = overlap.rpartition(" until ")
+    end = f"the one before is good until {told.time(until)}" if is_overlapping else "the one before is good no more"
+    return f"gave the webhook {name} a new secret; {end}"
+
+
+def _destination_turned(told: _Told) -> str:
+    name, _, state = told.detail.rpartition(", ")
+    return f"turned the destination {name} {state}"
+
+
+def _replayed(told: _Told) -> str:
+    name, _, what = told.detail.rpartition(", ")
+    since, is_range, until = what.removeprefix("from ").partition(" to ")
+    if not is_range:
+        return f"had {what} sent once more to the destination {name}"
+    return f"had events from {told.time(since)} to {told.time(until)} sent once more to the destination {name}"
+
+
+def _mail_chosen(told: _Told) -> str:
+    what = "nothing" if told.detail == "none" else told.detail
+    return f"chose what {told.subject} is mailed about: {what}"
+
+
 def _price(told: _Told) -> str:
     found = _PRICE.fullmatch(told.detail)
     if found is None:
@@ -394,6 +419,13 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.ASSIGN_KEY: _key_assigned,
     Action.RENAME_KEY: _key_renamed,
     Action.SET_KEY_BUDGET: _key_limited,
+    Action.ADD_DESTINATION: _named("added the {}"),
+    Action.CHANGE_DESTINATION: _named("changed the destination {}"),
+    Action.ROTATE_DESTINATION_SECRET: _secret_rotated,
+    Action.SET_DESTINATION_STATE: _destination_turned,
+    Action.DELETE_DESTINATION: _named("deleted the destination {}"),
+    Action.REPLAY_DELIVERIES: _replayed,
+    Action.SET_MAIL_KINDS: _mail_chosen,
     Action.SET_PRICE: _price,
     Action.IMPORT_PRICES: _prices_imported,
     Action.END_PRICE: _price_ended,

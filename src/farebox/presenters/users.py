@@ -9,6 +9,7 @@ from farebox.core.staff_roles import StaffRoleWord, role_words
 from farebox.presenters.fields import Email, Time, id_schema, time_or_none
 from farebox.service import inputs
 from farebox.service.operator.merchants import User
+from farebox.service.people.choices import mailed_types
 from farebox.service.people.users import ROLE_WORDS, Login, Role
 
 UserId = Annotated[
@@ -25,6 +26,12 @@ class UserData(Struct, frozen=True, rename="camel"):
     role: Annotated[
         Literal["owner", "member", "viewer"],
         Meta(description="What the person may do on the dashboard.", examples=["owner"]),
+    ]
+    mailed: Annotated[
+        list[str],
+        Meta(
+            description="The events that the person is mailed about.", examples=[["balance.low", "balance.exhausted"]]
+        ),
     ]
 
 
@@ -55,6 +62,7 @@ def user_data(user: User) -> UserData:
         email=user.email,
         created_at=inputs.format_time(user.created_at),
         role=user_role(user.role),
+        mailed=mailed_types(user),
     )
 
 

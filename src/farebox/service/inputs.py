@@ -61,6 +61,7 @@ _ID_WORDS: Final = {
     ids.APPROVAL: "an approval",
     ids.PRICE: "a price",
     ids.NOTE: "a note",
+    ids.DESTINATION: "a destination",
 }
 
 

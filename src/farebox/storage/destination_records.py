@@ -8,6 +8,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from farebox.core import ids
+from farebox.storage.records import Delivery
 
 
 class Channel(IntEnum):
@@ -76,3 +77,10 @@ class DeliveryAttempt(Struct, frozen=True):
     """Microseconds."""
     status: int | None
     answer: str
+
+
+class Sent(Struct, frozen=True):
+    """What was sent to a destination, or is to be, and an attempt at it, if one is remembered."""
+
+    delivery: Delivery
+    attempt: DeliveryAttempt | None

@@ -2,7 +2,6 @@
 
 from msgspec import Struct
 
-from farebox.storage.account_mails import AccountMailStore
 from farebox.storage.accounts import AccountStore
 from farebox.storage.alerting.runway_episodes import RunwayEpisodeStore
 from farebox.storage.alerting.spending import SpendingStore
@@ -15,9 +14,11 @@ from farebox.storage.grants import GrantStore
 from farebox.storage.holds import HoldStore
 from farebox.storage.interface import Connector
 from farebox.storage.logins import LoginStore
-from farebox.storage.mail_servers import MailServerStore
 from farebox.storage.merchants import MerchantStore
+from farebox.storage.messages.destinations import DestinationStore
 from farebox.storage.messages.queue import MessageQueueStore
+from farebox.storage.outgoing.account_mails import AccountMailStore
+from farebox.storage.outgoing.mail_servers import MailServerStore
 from farebox.storage.prices import PriceStore
 from farebox.storage.refusals import RefusalStore
 from farebox.storage.repeats import RepeatStore
@@ -50,6 +51,7 @@ class Stores(Struct, frozen=True):
     audit_log: AuditLogStore
     deliveries: DeliveryStore
     message_queue: MessageQueueStore
+    destinations: DestinationStore
     account_mails: AccountMailStore
     mail_servers: MailServerStore
     logins: LoginStore
@@ -83,6 +85,7 @@ class Stores(Struct, frozen=True):
             audit_log=AuditLogStore(connector),
             deliveries=DeliveryStore(connector),
             message_queue=MessageQueueStore(connector),
+            destinations=DestinationStore(connector),
             account_mails=AccountMailStore(connector),
             mail_servers=MailServerStore(connector),
             logins=LoginStore(connector),

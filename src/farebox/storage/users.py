@@ -58,6 +58,11 @@ class UserStore(SubjectStore):
         """List the merchants on whose account an address is registered, by name."""
         return [Membership(*row) for row in await self._rows("memberships", mailbox_of(email))]
 
+    async def find(self, merchant_id: int, email: str) -> User | None:
+        """Find an address on a merchant's account; None if it is not registered there."""
+        row = await self._row("user_of_mailbox", merchant_id, mailbox_of(email))
+        return None if row is None else User(*row)
+
     async def role(self, merchant_id: int, email: str) -> Role | None:
         """Tell what an address may do on a merchant's account; None if it is not registered there."""
         row = await self._row("role", merchant_id, mailbox_of(email))
@@ -131,6 +136,21 @@ class UserStore(SubjectStore):
 
         await self._connector.run_in_transaction(write, audit_entry)
 
+    async def set_mail_kinds(
+        self, merchant_id: int, email: str, kinds: int, audit_entry: AuditEntry | None = None
+    ) -> None:
+        """Write which kinds of alerts, as bits, an address is mailed about a merchant.
+
+        Raises:
+            NotFound: no such address there.
+        """
+        await self._change(
+            "set_mail_kinds",
+            *(merchant_id, mailbox_of(email), kinds),
+            missing=f"no user {email}",
+            audit_entry=audit_entry,
+        )
+
     async def remove(
         self,
         merchant_id: int,
@@ -140,7 +160,7 @@ class UserStore(SubjectStore):
         audit_entry: AuditEntry | None = None,
         repeat: Repeat | None = None,
     ) -> None:
-        """Take an address off a merchant's account; mails that it is owed are withdrawn when they would be sent.
+        """Take an address off a merchant's account, with its destinations; what they are owed is sent no more.
 
         Raises:
             NotFound: no such address there.
@@ -151,6 +171,7 @@ class UserStore(SubjectStore):
             await self._claim(fetch, repeat)
             if is_owner_needed:
                 await self._ensure_other_owner(fetch, merchant_id, email)
+            await fetch(self._sql["delete_destinations_of_user"], merchant_id, mailbox_of(email))
             if not await fetch(self._sql["remove_user"], merchant_id, mailbox_of(email)):
                 raise NotFound(f"no user {email}")
             await fetch(self._sql["remove_report_choices"], merchant_id, mailbox_of(email))

@@ -46,6 +46,7 @@ _ID_SCHEMAS: Final = {
     "key_id": id_schema(ids.KEY),
     "approval_id": id_schema(ids.APPROVAL),
     "price_id": id_schema(ids.PRICE),
+    "destination_id": id_schema(ids.DESTINATION),
     "hold_id": id_schema(ids.HOLD, BOOK_ID_CHARS),
 }
 _ETAG: Final = {"description": "The version of the answer.", "required": True, "schema": {"type": "string"}}

@@ -27,7 +27,7 @@ from farebox.storage.messages.queue import (
     OwedMessage,
 )
 from farebox.storage.records import Delivery, DeliveryState
-from farebox.webhooks.sender import SendResult
+from farebox.webhooks.send_result import SendResult
 from farebox.webhooks.transport import MessageTransport
 
 CONNECTIONS_MAX: Final = 100

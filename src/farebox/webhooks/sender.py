@@ -12,11 +12,11 @@ from typing import Final
 
 import httpcore2
 import httpx2
-from msgspec import Struct
 
 from farebox.alerts.email_address import one_line
 from farebox.service.address_guard import AddressGuard
 from farebox.webhooks.connecting import GuardedBackend, Resolve, Resolver
+from farebox.webhooks.send_result import ANSWER_CHARS_MAX, SendResult
 
 SEND_SECONDS_MAX: Final = 15.0
 """How long one attempt may take in all, from the lookup of the name to the end of the answer."""
@@ -27,9 +27,6 @@ READ_SECONDS_MAX: Final = 10.0
 BODY_BYTES_MAX: Final = 64 * 1024
 """So much of an answer's body is read; the connection is closed on what comes after it."""
 
-ANSWER_CHARS_MAX: Final = 1_024
-"""So much of an answer is kept."""
-
 RETRY_AFTER_SECONDS_MAX: Final = 3_600
 """How long a receiver may ask to be left alone."""
 
@@ -37,9 +34,6 @@ _KEEPALIVE_SECONDS: Final = 1.0
 """Shorter than any usual server's, so that no request meets a connection that the other side is closing."""
 
 _KEPT_CONNECTIONS_MAX: Final = 50
-_GONE: Final = 410
-_OF_SERVER: Final = frozenset({429, 502, 503, 504})
-"""Said by a proxy in front of a receiver, or by one that is asked too much, whatever the message."""
 
 _HEADERS: Final = {
     "accept": "*/*",
@@ -47,34 +41,6 @@ _HEADERS: Final = {
     "content-type": "application/json",
     "user-agent": "Farebox-Webhooks/1",
 }
-
-
-class SendResult(Struct, frozen=True):
-    """The outcome of one attempt."""
-
-    status: int | None
-    """The HTTP status; None if there was no answer."""
-    text: str
-    """The beginning of the answer, or why there was none: one line."""
-    took: int
-    """Microseconds."""
-    retry_after_seconds: int | None = None
-    """How long the receiver asks to be left alone."""
-
-    @property
-    def is_delivered(self) -> bool:
-        """Whether the receiver took the message."""
-        return self.status is not None and 200 <= self.status < 300
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the receiver says that it wants no more messages, ever."""
-        return self.status == _GONE
-
-    @property
-    def is_of_server(self) -> bool:
-        """Whether it would have come of any other message, too: there is no answer, or none by the receiver itself."""
-        return self.status is None or self.status in _OF_SERVER
 
 
 class GuardedClient:

@@ -8,7 +8,8 @@ from farebox.presenters.events import event_body
 from farebox.service.errors import ServiceError
 from farebox.storage.destination_records import Destination
 from farebox.storage.messages.queue import OwedMessage
-from farebox.webhooks.sender import GuardedClient, SendResult
+from farebox.webhooks.send_result import SendResult
+from farebox.webhooks.sender import GuardedClient
 from farebox.webhooks.signing import signed_headers
 
 SigningSecrets = Callable[[Destination, int], Sequence[str]]

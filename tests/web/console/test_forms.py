@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import pytest
@@ -17,6 +18,7 @@ from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
 from farebox.web.pages.throttle import SignInThrottle
 from tests.support.app_client import AppClient, Reply
+from tests.support.destinations import NOWHERE, add_destinations
 from tests.support.server import give_credit, seed
 from tests.web.console.visitor import Visitor, words
 
@@ -130,6 +132,23 @@ USER: Final = {"email": "new@shop.example", "role": "viewer"}
 USER_FAULTS: Final[Mapping[str, Faults]] = {"email": NO_ADDRESSES, "role": {"king": "A role is one of"}}
 OVERLAP_FAULTS: Final[Mapping[str, Faults]] = {"overlap": {"-1": "Choose how long", "": "Choose how long"}}
 END_FAULTS: Final[Mapping[str, Faults]] = {"expires": {**KEY_FAULTS["expires"], "": "Say when"}}
+URLS: Final[Faults] = {
+    "": "This is empty",
+    "hooks": "Write a URL that begins with https",
+    "http://example.com/": "Write a URL that begins with https",
+    "https://user:password@example.com/": "Leave user and password out",
+    "https://127.0.0.1/": "an address of this machine",
+    "https://169.254.169.254/latest/meta-data": "the local link",
+    "https://[::ffff:10.0.0.1]/": "a private address",
+    "https://2130706433/": "The URL's host is a number",
+    "https://localhost/": "a local network",
+}
+SHORT: Final[Faults] = {"x" * 81: "A name has 80 characters at most", "a\tb": "This has a line break, a tab or another"}
+TODAY: Final = f"{datetime.now(UTC):%Y-%m-%dT00:00}"
+SPAN_FAULTS: Final[Mapping[str, Faults]] = {
+    "since": {**NO_TIMES, "2001-01-01T00:00": "What is longer ago than 90 days"},
+    "until": {**NO_TIMES, "2001-01-01T00:00": "This is not after the time"},
+}
 BUDGET: Final = {"day": "5", "week": "", "month": "", "total": "", "zone": "UTC"}
 BUDGET_FAULTS: Final[Mapping[str, Faults]] = {
     "day": {**NO_AMOUNTS, **OTHER_CURRENCY, "5.001": "amounts in USD have at most 2 decimals"},
@@ -249,11 +268,25 @@ CASES: Final = [
     Case("/accounts/{merchant}/keys/{key}/budget", BUDGET, BUDGET_FAULTS),
     Case("/accounts/{merchant}/people", USER, USER_FAULTS),
     Case("/forgotten", {"email": "ann@shop.example"}, {"email": NO_ADDRESSES}),
+    *(
+        case
+        for root in ("/accounts/{merchant}/webhooks", f"{MERCHANT}/webhooks")
+        for case in (
+            Case(root, {"channel": "webhook", "url": NOWHERE, "types": "balance.low"}, {"url": URLS, "name": SHORT}),
+            Case(
+                f"{root}/{{destination}}/change", {"url": NOWHERE, "types": "balance.low"}, {"url": URLS, "name": SHORT}
+            ),
+            Case(f"{root}/{{destination}}/rotate", {"overlap": "0"}, OVERLAP_FAULTS),
+            Case(f"{root}/{{destination}}/replay", dict.fromkeys(("since", "until"), TODAY), SPAN_FAULTS),
+        )
+    ),
 ]
 
 ELSEWHERE: Final = re.compile(
     # One key's page is the same for services' and support's.
     r"/support/keys/\{key\}/.*"
+    # The operator's webhooks have the pages of a merchant's.
+    r"|/support/webhooks(/.*)?"
     # These take passwords and codes, which have tests of their own and are never shown again.
     r"|/link/\{link\}|(/support)?/(sign-in|profile/.*)"
     # Buttons: nothing is typed.
@@ -262,6 +295,7 @@ ELSEWHERE: Final = re.compile(
     r"|.*/prices/import(/make)?"
     # It answers beside the form, also about what is wrong.
     r"|.*/prices/preview"
+    r"|.*/webhooks/\{destination\}/(on|delete|events/\{event\}/replay)|.*/alerts/choices"
     r"|.*/(revoke|suspend|resume|again|remove|role|roles|test|close|confirm|reopen|codes|retry|verify|approve|reject|sign-out)"
     r"|.*/(un)?freeze(/confirm)?"
 )
@@ -309,6 +343,7 @@ async def site(farebox: Farebox, client: AppClient) -> Site:
         "grant": (await give_credit(farebox, seeds.merchant_id)).id,
         "top_up": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "key": ids.public_id(ids.KEY, key.key_id),
+        **await add_destinations(farebox, seeds.merchant_id),
     }
     return Site(owner, seeds.merchant_id, values)
 

@@ -15,6 +15,7 @@ from farebox.storage.records import Realm
 from farebox.web.pages.console.table import console_routes
 from farebox.web.pages.routes import PageRoute
 from tests.support.app_client import AppClient, Reply
+from tests.support.destinations import add_destinations
 from tests.support.server import give_credit, seed
 from tests.web.console.visitor import Visitor, words
 
@@ -47,6 +48,7 @@ async def parts(farebox: Farebox) -> dict[str, str]:
     """What a path names: a merchant, a top-up, a request and keys that are there."""
     seeds = await seed(farebox)
     (own,) = await farebox.services.merchants.keys(seeds.merchant_id)
+    there = await add_destinations(farebox, seeds.merchant_id)
     staff_key = (await farebox.services.merchants.keys(None))[0]
     await farebox.services.operations.top_up(seeds.merchant_id, amount="5000", reference="R", note=None, principal=None)
     held = await farebox.committer.submit(CreateHold(Payer(seeds.merchant_id), "image", 1, "hold"))
@@ -60,6 +62,9 @@ async def parts(farebox: Farebox) -> dict[str, str]:
         "{approval:str}": approval.id,
         "{grant:str}": (await give_credit(farebox, seeds.merchant_id)).id,
         "{hold:str}": held.hold.id,
+        "/support/webhooks/{destination:str}": f"/support/webhooks/{there['operators']}",
+        "{destination:str}": there["destination"],
+        "{event:str}": there["event"],
     }
 
 

@@ -1,1 +1,1 @@
-"""Messages to destinations: the lines in which they wait, what came of each attempt, and when nothing is sent."""
+"""Destinations of webhooks and chats, and messages to them: how they wait in line, and what came of each attempt."""

@@ -6,6 +6,7 @@ from farebox.web.api.approvals import ApprovalEndpoints
 from farebox.web.api.audit_log import AuditLogEndpoints
 from farebox.web.api.charge_batches import ChargeBatchEndpoints
 from farebox.web.api.charges import ChargeEndpoints
+from farebox.web.api.destinations import DestinationEndpoints
 from farebox.web.api.grants import GrantEndpoints
 from farebox.web.api.holds import HoldEndpoints
 from farebox.web.api.key_checks import KeyCheckEndpoints
@@ -51,6 +52,7 @@ def routes(
         AuditLogEndpoints,
         RevenueEndpoints,
         OutboxEndpoints,
+        DestinationEndpoints,
         KeyEndpoints,
         KeyUsageEndpoints,
         PriceEndpoints,

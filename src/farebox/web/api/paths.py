@@ -54,6 +54,18 @@ def key_in_path(request: ApiRequest) -> int:
     return number
 
 
+def destination_in_path(request: ApiRequest) -> int:
+    """Read a destination's id out of the path.
+
+    Raises:
+        Missing: no destination has it.
+    """
+    number = _number_in_path(request, "destination_id", ids.DESTINATION)
+    if number is None:
+        raise Missing("no destination has this id")
+    return number
+
+
 def price_in_path(request: ApiRequest) -> int:
     """Read a price version's id out of the path.
 

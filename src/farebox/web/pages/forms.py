@@ -32,7 +32,8 @@ _REFUSED_FIELDS: Final = {
 """The field that a refusal of the ledger is about."""
 
 _OWN_WORD: Final = re.compile(r"[a-z]+(?=[ ,':])", re.ASCII)
-_SECRET: Final = "password"  # noqa: S105 - how fields that hold one are named.
+_SECRETS: Final = ("password", "secret")
+"""How fields are named that hold one."""
 
 
 class Form:
@@ -77,8 +78,8 @@ class Form:
         return name in self._values
 
     def shown(self, name: str, default: str = "") -> str:
-        """Return what a field shows: what was typed, or else a default; a password is never shown again."""
-        if _SECRET in name:
+        """Return what a field shows: what was typed, or else a default; a secret is never shown again."""
+        if any(secret in name for secret in _SECRETS):
             return ""
         return self.raw(name) if name in self._values else default
 

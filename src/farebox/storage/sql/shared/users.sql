@@ -30,5 +30,11 @@ UPDATE merchant_user SET role = role WHERE merchant_id = $1 RETURNING mailbox, r
 -- set_role: change what a mailbox's user may do on a merchant's account
 UPDATE merchant_user SET role = $3 WHERE merchant_id = $1 AND mailbox = $2 RETURNING user_id;
 
+-- user_of_mailbox: read a mailbox's user on a merchant's account
+SELECT {user} FROM merchant_user WHERE merchant_id = $1 AND mailbox = $2;
+
+-- set_mail_kinds: change which kinds of alerts a mailbox's user is mailed
+UPDATE merchant_user SET mail_kinds = $3 WHERE merchant_id = $1 AND mailbox = $2 RETURNING user_id;
+
 -- remove_user: take a mailbox's user off a merchant's account
 DELETE FROM merchant_user WHERE merchant_id = $1 AND mailbox = $2 RETURNING user_id;

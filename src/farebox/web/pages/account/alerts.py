@@ -1,12 +1,18 @@
-"""Warnings: the thresholds, who is told, what was told when, and a mail to try it."""
+"""Warnings: the thresholds, what each is told and by what, who is told, what was told when, and a mail to try it."""
 
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from farebox.core.currencies import format_money
+from farebox.presenters.event_words import EVENT_WORDS
 from farebox.service.errors import ServiceError, ensure_done
+from farebox.service.event_types import offered_types, types_of
+from farebox.service.people.choices import fixed_types
+from farebox.service.people.destinations import Destination
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.amounts import (
     runway_threshold_fields,
@@ -21,6 +27,16 @@ from farebox.web.pages.routes import Audience, PageRoute
 ALERTS_MAX: Final = 20
 _AMOUNT: Final = "amount"
 _DAYS: Final = "days"
+_MAIL: Final = "mail"
+
+
+class ChoiceColumn(Struct, frozen=True):
+    """What a user is told by one channel: the field's name, its words, the types chosen, and those that are fixed."""
+
+    name: str
+    words: str
+    chosen: Collection[str]
+    fixed: Collection[str] = ()
 
 
 class AlertPages:
@@ -30,6 +46,7 @@ class AlertPages:
         """List the pages."""
         return [
             PageRoute(f"{ROOT}/alerts", Audience.VIEWER, get=self.show, post=self.save, posts=Audience.MEMBER),
+            PageRoute(f"{ROOT}/alerts/choices", Audience.VIEWER, post=self.save_choices),
             PageRoute(f"{ROOT}/alerts/test", Audience.MEMBER, post=self.test, is_done_once=True),
         ]
 
@@ -53,6 +70,22 @@ class AlertPages:
             request.form.fail(error, {"thresholds": _AMOUNT, "runwayThresholds": _DAYS})
             return await self._page(request, 422)
         return request.redirect(f"{account_url(request)}/alerts", "thresholds_saved")
+
+    async def save_choices(self, request: PageRequest) -> Response:
+        """Save what who asks wants to be told, by mail and by each webhook or chat of their own."""
+        form, services = request.form, request.services
+        try:
+            for destination in await _own(request):
+                await services.destinations.change(
+                    destination, types=form.all(destination.id), principal=request.principal
+                )
+            await services.choices.set_mailed(
+                request.merchant_id, request.login.email, form.all(_MAIL), principal=request.principal
+            )
+        except ServiceError as error:
+            form.fail(error)
+            return await self._page(request, 422)
+        return request.redirect(f"{account_url(request)}/alerts", "choices_saved")
 
     async def test(self, request: PageRequest) -> Response:
         """Mail who asks, to show that warnings reach them."""
@@ -78,4 +111,24 @@ class AlertPages:
             episodes={
                 item.days: item for item in await request.services.runway_thresholds.episodes(request.merchant_id)
             },
+            choices=await _choices(request),
+            offered=[(name, EVENT_WORDS[name]) for name in offered_types(is_operator=False)],
         )
+
+
+async def _own(request: PageRequest) -> list[Destination]:
+    """List the webhooks and chats that are who asks their own."""
+    user = await request.services.choices.user(request.merchant_id, request.login.email)
+    there = await request.services.destinations.list(request.merchant_id)
+    return [destination for destination in there if destination.user_id == user.user_id]
+
+
+async def _choices(request: PageRequest) -> Sequence[ChoiceColumn]:
+    """Read what who asks is told, by each channel; nothing of staff, who only look."""
+    if request.role is None:
+        return []
+    user = await request.services.choices.user(request.merchant_id, request.login.email)
+    fixed = fixed_types(user.role)
+    mail = ChoiceColumn(_MAIL, "E-mail", {*types_of(user.mail_kinds), *fixed}, fixed)
+    own = [ChoiceColumn(each.id, each.name, types_of(each.kinds)) for each in await _own(request)]
+    return [mail, *own]

@@ -1,6 +1,7 @@
 """The table of a merchant's own pages beside the overview."""
 
 from farebox.web.pages.account.alerts import AlertPages
+from farebox.web.pages.account.destinations import AccountDestinationPages
 from farebox.web.pages.account.developers import DeveloperPages
 from farebox.web.pages.account.grants import AccountGrantPages
 from farebox.web.pages.account.holds import AccountHoldPages
@@ -23,6 +24,7 @@ def account_routes() -> list[PageRoute]:
         AccountPricePages(),
         AlertPages(),
         AccountReportPages(),
+        AccountDestinationPages(),
         AccountKeyPages(),
         AccountUserPages(),
         DeveloperPages(),

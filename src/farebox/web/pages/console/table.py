@@ -4,6 +4,7 @@ from farebox.web.pages.console.annotations import AnnotationPages
 from farebox.web.pages.console.approvals import ApprovalPages
 from farebox.web.pages.console.audit import AuditLogPages
 from farebox.web.pages.console.closing import ClosingPages
+from farebox.web.pages.console.destinations import ConsoleDestinationPages
 from farebox.web.pages.console.developers import ServiceDeveloperPages
 from farebox.web.pages.console.grants import ConsoleGrantPages
 from farebox.web.pages.console.holds import ConsoleHoldPages
@@ -42,12 +43,14 @@ def console_routes() -> list[PageRoute]:
         PriceImportPages(is_merchants=True),
         ConsoleUserPages(),
         ConsoleKeyPages(is_merchants=True),
+        ConsoleDestinationPages(is_merchants=True),
         ApprovalPages(),
         ConsolePricePages(is_merchants=False),
         PriceImportPages(is_merchants=False),
         RevenuePages(),
         ConsoleReportPages(),
         OutboxPages(),
+        ConsoleDestinationPages(is_merchants=False),
         AuditLogPages(),
         StaffPages(),
         ConsoleKeyPages(is_merchants=False),

@@ -1,0 +1,1 @@
+"""Account mails, and the mail servers that take mails."""
