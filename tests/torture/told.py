@@ -6,6 +6,7 @@ first, some by hanging. In the end none is missing, no id came with two contents
 
 import asyncio
 import base64
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -242,13 +243,17 @@ def _check_webhooks(receiver: FailingReceiver, run: _Run, figures: ToldFigures) 
 
 
 def _check_mails(mail_server: FailingMailServer, run: _Run, figures: ToldFigures) -> None:
-    contents: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    contents: defaultdict[str, set[tuple[str, str, str]]] = defaultdict(set)
     for name, message in mail_server.taken:
         body = message.get_body(("plain",))
         assert body is not None
-        contents[name].add((str(message["Subject"]), body.get_content()))
+        # A mail says how the account stands as it is sent; what it is about stays.
+        (reference,) = re.findall(r"INV-[0-9]+", body.get_content())
+        contents[name].add((str(message["To"]), str(message["Subject"]), reference))
     if any(len(texts) > 1 for texts in contents.values()):
         raise Contradiction("a Message-ID came with two contents")
+    if len(contents) != len(set().union(*contents.values())):
+        raise Contradiction("an event was mailed under two Message-IDs")
     if sum(run.told.values()) != len(contents):
         raise Contradiction(f"{sum(run.told.values()) - len(contents)} mails are missing")
     figures.mails, figures.mail_attempts = len(contents), mail_server.attempts.total()

@@ -127,6 +127,22 @@ def _unfrozen(subject: AlertSubject, facts: Mapping[str, Any]) -> AlertWords:
     )
 
 
+def _destination_disabled(subject: AlertSubject, facts: Mapping[str, Any]) -> AlertWords:
+    language, name = subject.language, one_line(facts["name"])
+    _ = language.gettext
+    lines = [Fact(_("Last answer"), one_line(facts["reason"]))]
+    if facts["failing_since"] is not None:
+        lines.append(Fact(_("Failing since"), language.moment(facts["failing_since"])))
+    return AlertWords(
+        subject=_("messages to %(name)s were given up", name=name),
+        headline=_("Messages to %(name)s were given up", name=name),
+        facts=(*lines, *balance_facts(subject)),
+        advice=_("Mend the receiver, turn its destination on again, and replay what it missed."),
+        is_over=True,
+        again=_("You are told once, when a destination is disabled."),
+    )
+
+
 EVENT_WORDS: Final[Mapping[int, Callable[[AlertSubject, Mapping[str, Any]], AlertWords]]] = {
     AlertKind.RECOVERED: _recovered,
     AlertKind.TOP_UP: _top_up,
@@ -135,5 +151,6 @@ EVENT_WORDS: Final[Mapping[int, Callable[[AlertSubject, Mapping[str, Any]], Aler
     AlertKind.BUDGET_REACHED: _budget_reached,
     AlertKind.FROZEN: _frozen,
     AlertKind.UNFROZEN: _unfrozen,
+    AlertKind.DESTINATION_DISABLED: _destination_disabled,
 }
 """What the mail about a kind says, of the alert's facts."""
