@@ -69,7 +69,9 @@ async def test_users_are_told_what_was_spent_by_which_key_and_how_to_suspend_it(
         await dispatcher_of(ledger, server.url).run_once()
     (message,) = server.messages
     assert "Northwind Imaging: the key fbm_…1234 spends far more than is usual" == message["Subject"]
-    assert TEXT == text_of(message)
+    text, _, link = text_of(message).partition("No more mails of this kind\n")
+    assert TEXT == text
+    assert link.startswith("https://pay.example/farebox/unsubscribe/")
     assert '/keys/key_0000000000007/suspend"' in html_of(message)
     assert "Suspend this key" in html_of(message)
     assert "To top up" not in html_of(message)
