@@ -86,10 +86,12 @@ def test_each_template_has_a_sample() -> None:
 
 def test_who_may_end_such_mails_is_told_how_and_others_are_not() -> None:
     for name, message in samples(language("en")).items():
-        is_optional = name in ("low-balance", "credit-ends", "with-a-button")
+        is_report = name in ("report", "staff-report")
+        is_optional = is_report or name in ("low-balance", "credit-ends", "with-a-button")
         assert is_optional == ("List-Unsubscribe" in message) == ("unsubscribe" in text_of(message)), name
         if is_optional:
-            assert "<https://pay.example/farebox/unsubscribe/SAMPLE>" == message["List-Unsubscribe"]
+            part = "unsubscribe/reports" if is_report else "unsubscribe"
+            assert f"<https://pay.example/farebox/{part}/SAMPLE>" == message["List-Unsubscribe"]
             assert "List-Unsubscribe=One-Click" == message["List-Unsubscribe-Post"]
 
 

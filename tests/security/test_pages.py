@@ -76,7 +76,10 @@ async def test_everybody_gets_what_the_table_says(site: Site, route: PageRoute) 
         for is_posted in (False, True):
             reply = await site.ask("POST" if is_posted else "GET", path, who, b"csrf_token=wrong" if is_posted else b"")
             has_session = who == "support" if route.is_console else who in SIGNED_IN
-            if route.sees == Audience.ANYONE and not has_session:
+            if route.path.startswith("/unsubscribe/"):
+                # A link tells by itself whose mails it ends, and this one ends nobody's.
+                assert reply.status in (403, 404), (who, is_posted, reply)
+            elif route.sees == Audience.ANYONE and not has_session:
                 # Nobody's form carries a token; what it asks for is then refused by the page itself.
                 assert reply.status in (200, 303, 401, 405, 410, 422), (who, is_posted, reply)
             else:

@@ -39,9 +39,10 @@ from tests.web.forms import filled_in, with_file
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ELSEWHERE: Final = re.compile(
-    r"(/support)?/(sign-in|sign-out|forgotten|profile/.*)|/link/.*|.*/prices/(preview|import)"
+    r"(/support)?/(sign-in|sign-out|forgotten|profile/.*)|/link/.*|/unsubscribe/.*|.*/prices/(preview|import)"
 )
-"""Forms that sign somebody in or out, or need a password: each of those is asked for anew; two change nothing."""
+"""Forms that sign somebody in or out, or need a password: each of those is asked for anew; two change nothing. Links
+that end mails have no session; test_unsubscribe.py and test_reports.py click them twice."""
 
 ACCOUNT: Final = "/accounts/{merchant}"
 MERCHANT: Final = "/support/merchants/{merchant}"

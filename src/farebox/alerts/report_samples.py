@@ -105,5 +105,5 @@ def _staff_report() -> StaffReport:
         refused=[RefusedFor(Code.INSUFFICIENT_BALANCE, 12)],
         most_refused=[RefusedOf(_MERCHANT, 12)],
         uncollected=[UncollectedSum(_USD, False, 3, 2_250_000)],
-        failed=[FailedDelivery(2, _MERCHANT.merchant_id, 3, "410 Gone")],
+        failed=[FailedDelivery(2, _MERCHANT.merchant_id, 3, "410")],
     )
