@@ -70,8 +70,9 @@ bench: $(VENV)/.installed-dev ## Run the benchmarks.
 price-fit: $(VENV)/.installed-dev ## Import real price lists, charge every type of them, and compare (needs a network).
 	$(BIN)/python -m benchmarks.price_fit
 
-backtest: $(VENV)/.installed-dev $(PEERS)/.installed ## Hold the forecast to what came, beside its peers (needs a network the first time).
+backtest: $(VENV)/.installed-dev $(PEERS)/.installed ## Hold the forecast to what came, beside its peers, and unusual spending to honest merchants and leaks (needs a network the first time).
 	$(BIN)/python -m benchmarks.backtest --peers $(PEERS)/bin/python
+	$(BIN)/python -m benchmarks.backtest.unusual
 
 torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers to the record.
 	$(BIN)/python -m tests.torture $(ARGS)
