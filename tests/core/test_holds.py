@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farebox.core import captures
 from farebox.core.accounts import Kind
-from farebox.core.captures import Captured
+from farebox.core.batch import captures
+from farebox.core.batch.captures import Captured
 from farebox.core.commands import (
     Actor,
     CaptureHold,

@@ -120,7 +120,7 @@ class Alert(Struct, frozen=True, gc=False):
         return {} if self.facts is None else dict(json.loads(self.facts))
 
 
-class Balances(Protocol):
+class AlertBalances(Protocol):
     """What facts begin with: the balances of a book, or of its account, in micros."""
 
     @property
@@ -140,7 +140,7 @@ class Balances(Protocol):
         """How far below zero the wallet may go."""
 
 
-def written_facts(balances: Balances, more: Mapping[str, Any] | None = None) -> str:
+def written_facts(balances: AlertBalances, more: Mapping[str, Any] | None = None) -> str:
     """Write the facts of an alert as it keeps them: the balances of this moment, then what is its kind's own.
 
     They are JSON in which amounts are micros, times microseconds since 1970, and numbers those of the book.

@@ -5,10 +5,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core import audit_log, captures, hold_rules, quotes, return_rules
+from farebox.core import audit_log, hold_rules, quotes, return_rules
 from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
-from farebox.core.batch import closing
+from farebox.core.batch import captures, closing
 from farebox.core.batch.approvals import BatchApprovals
 from farebox.core.batch.budgets import BatchBudgets
 from farebox.core.batch.grants import BatchGrants, already_ended
@@ -284,8 +284,7 @@ class _Batch:
         taken, above = captured.of_hold, captured.above
         amount = taken.amount
         refusal = book.refusal(Kind.CAPTURE, amount, may_be_free=taken.pricing is not None)
-        is_taking = refusal is None and not book.is_frozen
-        most = self._budgets.payable_above(book, made_by, above, command.above, self._now) if is_taking else None
+        most = None if refusal else self._budgets.payable_above(book, made_by, above, command.above, self._now)
         share = refusal or self._shortfalls.capture_share(book, hold, amount, above, command.above, most)
         if isinstance(share, Outcome):
             return share

@@ -82,7 +82,7 @@ class Role(IntEnum):
 
 
 class User(Struct, frozen=True):
-    """A person registered on a merchant's account."""
+    """A person registered on a merchant's account; `mail_kinds` are the kinds of alerts wanted by mail, as bits."""
 
     merchant_id: int
     user_id: int
@@ -90,7 +90,6 @@ class User(Struct, frozen=True):
     created_at: int
     role: int = Role.MEMBER
     mail_kinds: int = MAILED_FROM_THE_START
-    """Which kinds of alerts the user wants by mail, as bits."""
 
 
 class Realm(IntEnum):
@@ -425,8 +424,7 @@ class DeliveryState(IntEnum):
     WAITING = 1
     SENT = 2
     GIVEN_UP = 3
-    WITHDRAWN = 4
-    """Nobody is to get it any more; `last_error` says why."""
+    WITHDRAWN = 4  # Nobody is to get it any more; `last_error` says why.
 
 
 class Delivery(Struct, frozen=True):

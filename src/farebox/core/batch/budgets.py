@@ -38,9 +38,10 @@ class BatchBudgets:
     ) -> int | Outcome | None:
         """Tell how much may be taken of what a capture comes to above its hold, or why the whole is refused.
 
-        None if nothing limits it: what the hold itself has was counted when it was made.
+        None if nothing limits it, or the wallet of a frozen merchant gives nothing anyway: what the hold itself has was
+        counted when it was made.
         """
-        counted = None if above is None else self._counted_by(hold)
+        counted = None if above is None or book.is_frozen else self._counted_by(hold)
         if above is None or counted is None:
             return None
         return self._payable(book, counted[0], hold.transfer.key_id, choice, above.amount, now)
