@@ -55,7 +55,7 @@ VERBS: Final = {
         "unfreeze",
     ),
     *("close", "reopen", "add", "remove", "adjust", "reverse", "give", "end", "set", "revoke", "expire", "rotate"),
-    *("rename", "withdraw", "test", "replay"),
+    *("rename", "withdraw", "test", "replay", "suspend", "resume"),
 }
 COMPONENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -384,6 +384,7 @@ async def test_headers_are_documented_where_they_come(document: dict[str, Any]) 
         *("/api/admin/merchants", merchant, f"{merchant}/users", f"{merchant}/keys", f"{merchant}/prices"),
         *("/api/admin/keys", "/api/admin/keys/{key_id}/rotate", "/api/admin/keys/{key_id}/revoke", "/api/admin/prices"),
         *("/api/admin/prices/end", f"{merchant}/prices/end"),
+        *("/api/admin/keys/{key_id}/suspend", "/api/admin/keys/{key_id}/resume"),
     } == replayed
 
 
