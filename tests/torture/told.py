@@ -236,7 +236,7 @@ def _check_webhooks(receiver: FailingReceiver, run: _Run, figures: ToldFigures) 
         raise Contradiction(f"{2 * sum(run.told.values()) - len(known)} webhooks are missing")
     for alerts in lines.values():
         if any(one >= other for one, other in pairwise(alerts)):
-            raise Contradiction("a line came out of order")
+            raise Contradiction("a lane came out of order")
     figures.webhooks, figures.webhook_attempts = len(known), len(receiver.received)
     figures.twins += len(receiver.taken) - len(known)
     figures.hanging += receiver.hanging

@@ -1,4 +1,4 @@
-"""Messages to destinations on each engine: in order, line by line, none held up by another's, none lost."""
+"""Messages to destinations on each engine: in order, lane by lane, none held up by another's, none lost."""
 
 import asyncio
 from contextlib import suppress
@@ -63,7 +63,7 @@ async def drained(stores: Stores, script: Script, clock: HeldClock, **more: obje
 
 
 def test_the_pace() -> None:
-    """An hour until a line goes on without one that fails, three days until it is given up."""
+    """An hour until a lane goes on without one that fails, three days until it is given up."""
     pace = Pace()
     first = sum(pace.backoff(attempts, 0.5) for attempts in range(1, HELD_ATTEMPTS_MAX))
     assert len(BACKOFF_SECONDS) == HELD_ATTEMPTS_MAX - 1
@@ -156,7 +156,7 @@ async def test_lines_of_other_merchants_and_destinations_go_on(ann: Stores, cloc
 async def test_a_destination_that_hangs_holds_up_no_other_and_takes_few_connections(
     ann: Stores, clock: HeldClock
 ) -> None:
-    """The operator's destination has a line for each of twenty merchants; a merchant's own goes on beside it."""
+    """The operator's destination has a lane for each of twenty merchants; a merchant's own goes on beside it."""
     operators, hangs = HOOKS + 1, asyncio.Event()
     await add(ann, destination(operators, None))
     for merchant_id in range(BEN, BEN + 20):

@@ -1,4 +1,4 @@
-"""The dispatcher of one channel's messages to destinations: in order, line by line, and none held up by another's.
+"""The dispatcher of one channel's messages to destinations: in order, lane by lane, and none held up by another's.
 
 docs/decisions/0034-webhooks.md has the reasons.
 """
@@ -37,7 +37,7 @@ SLOW_CONNECTIONS_MAX: Final = 50
 """How many of them may be to destinations that fail or are slow: they leave the other half to all others."""
 
 DESTINATION_CONNECTIONS_MAX: Final = 4
-"""How many of them may be to one destination: the operator's has a line for each merchant."""
+"""How many of them may be to one destination: the operator's has a lane for each merchant."""
 
 SLOW_SECONDS: Final = 2.0
 """A destination whose last answer took longer is slow."""
@@ -47,7 +47,7 @@ SLOW_KNOWN_MAX: Final = 10_000
 
 LEASE_SECONDS: Final = 60
 """Longer than an attempt by enough to write a result down while the database comes back. A process that is killed holds
-the lines of what it had claimed for so long."""
+the lanes of what it had claimed for so long."""
 
 BACKOFF_SECONDS: Final = (10, 30, 90, 240, 600, 1_200, 1_500)
 """How long to wait after each of the first failed attempts, an hour in all; from then on, an hour each."""
@@ -153,7 +153,7 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
         self._last_destination_id = -1
 
     async def start_due(self) -> float:
-        """Start what is due; as soon as a message is through, the next of its line follows."""
+        """Start what is due; as soon as a message is through, the next of its lane follows."""
         while True:
             while await self._start():
                 pass
@@ -188,7 +188,7 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
             self._free.release()
 
     async def _claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutgoingMessage]:
-        """Take the first of each line that is due, destinations in turn; then those that are late."""
+        """Take the first of each lane that is due, destinations in turn; then those that are late."""
         chosen: list[Key] = []
         taken: Counter[int] = Counter()
         start = after = self._last_destination_id

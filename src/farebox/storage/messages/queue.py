@@ -1,7 +1,7 @@
-"""The queue of messages to destinations: lines of deliveries in order, what came of each attempt, and pauses.
+"""The queue of messages to destinations: lanes of deliveries in order, what came of each attempt, and pauses.
 
-A *line* is what one merchant's alerts owe to one destination: it is delivered in the order of the merchant's book, one
-at a time. A delivery that fails holds up its line; after `HELD_ATTEMPTS_MAX` attempts it is *late*: it is tried by
+A *lane* is what one merchant's alerts owe to one destination: it is delivered in the order of the merchant's book, one
+at a time. A delivery that fails holds up its lane; after `HELD_ATTEMPTS_MAX` attempts it is *late*: it is tried by
 itself, and the others pass.
 """
 
@@ -22,7 +22,7 @@ from farebox.storage.records import Delivery
 from farebox.storage.subject import SubjectStore
 
 HELD_ATTEMPTS_MAX: Final = 8
-"""How many attempts hold up a line. The indexes of the table know the number, too."""
+"""How many attempts hold up a lane. The indexes of the table know the number, too."""
 
 Key = tuple[int, int, int, int]
 """A delivery's merchant, alert, channel and recipient."""
@@ -60,10 +60,10 @@ class MessageQueueStore(SubjectStore):
     """The deliveries to the destinations of one database."""
 
     async def heads(self, channel: int, now: int, *, after: int, limit: int) -> Sequence[Key]:
-        """Find deliveries that are due and the first of their lines, by destination, beginning after one."""
+        """Find deliveries that are due and the first of their lanes, by destination, beginning after one."""
         return [
             (merchant_id, number, channel, recipient_id)
-            for recipient_id, merchant_id, number in await self._rows("line_heads", channel, now, after, limit)
+            for recipient_id, merchant_id, number in await self._rows("lane_heads", channel, now, after, limit)
         ]
 
     async def late(self, channel: int, now: int, *, limit: int) -> Sequence[Key]:

@@ -1,8 +1,8 @@
--- What is owed to destinations. A line is what one merchant's alerts owe to one of them.
+-- What is owed to destinations. A lane is what one merchant's alerts owe to one of them.
 
--- line_heads: find due deliveries that are the first of their lines: of a channel, at a time, after a destination
--- Each step finds the next merchant of a destination, or else the next destination; one that is paused has no lines.
-WITH RECURSIVE line (recipient_id, merchant_id) AS (
+-- lane_heads: find due deliveries that are the first of their lanes: of a channel, at a time, after a destination
+-- Each step finds the next merchant of a destination, or else the next destination; one that is paused has no lanes.
+WITH RECURSIVE lane (recipient_id, merchant_id) AS (
     SELECT CAST($3 AS BIGINT), CAST(9223372036854775807 AS BIGINT)
     UNION ALL
     SELECT
@@ -22,14 +22,14 @@ WITH RECURSIVE line (recipient_id, merchant_id) AS (
                 AND w.channel = $1 AND w.recipient_id = l.recipient_id AND w.merchant_id > l.merchant_id
                 AND coalesce((SELECT d.paused_until FROM destination d WHERE d.destination_id = l.recipient_id), 0) <= $2
         ), -1)
-    FROM line l WHERE l.recipient_id IS NOT NULL
+    FROM lane l WHERE l.recipient_id IS NOT NULL
 )
 SELECT l.recipient_id, l.merchant_id, (
     SELECT min(w.alert_number) FROM delivery w
     WHERE w.state = {DeliveryState.WAITING} AND w.channel <> {Channel.EMAIL} AND w.attempts < 8
         AND w.channel = $1 AND w.recipient_id = l.recipient_id AND w.merchant_id = l.merchant_id
 ) AS alert_number
-FROM line l
+FROM lane l
 WHERE l.merchant_id BETWEEN 0 AND 9223372036854775806 AND l.recipient_id IS NOT NULL AND (
     SELECT w.next_attempt_at FROM delivery w
     WHERE w.state = {DeliveryState.WAITING} AND w.channel <> {Channel.EMAIL} AND w.attempts < 8
