@@ -19,7 +19,7 @@ from farebox.service.languages import LANGUAGE_NAMES, Language, language
 from tests.alerts.test_messages import MAIL_SETTINGS, html_of, text_of
 
 PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(40)
-SETTINGS: Final = replace(MAIL_SETTINGS, operator="Skyline APIs")
+SKYLINE: Final = replace(MAIL_SETTINGS, operator="Skyline APIs")
 VALUES: Final = re.compile(
     r"https?://\S+|\S+@\S+|Skyline APIs|Northwind Imaging|Contoso Maps|Carla Diaz|410 Gone"
     r"|\b(USD|UTC|INV-2041|image|scan)\b|xfer_\w+"
@@ -41,7 +41,7 @@ class Marked(gettext.NullTranslations):
         return f"⟦{message}⟧"
 
 
-def samples(spoken: Language, settings: MailSettings = SETTINGS) -> dict[str, EmailMessage]:
+def samples(spoken: Language, settings: MailSettings = SKYLINE) -> dict[str, EmailMessage]:
     """Write the samples, and read them as their recipients do."""
     return {
         sample.name: message_from_bytes(sample.message.as_bytes(), policy=default)
@@ -80,7 +80,7 @@ def test_each_template_has_a_sample() -> None:
             mails.discard(template)
             return "text", "<p>html</p>"
 
-    samples(language("en"), replace(SETTINGS, templates=Noted()))
+    samples(language("en"), replace(SKYLINE, templates=Noted()))
     assert set() == mails
 
 
@@ -96,7 +96,7 @@ def test_who_may_end_such_mails_is_told_how_and_others_are_not() -> None:
 
 
 def test_the_html_shows_the_logo_that_it_carries() -> None:
-    message = samples(language("en"), replace(SETTINGS, logo=Picture(LOGO, "png", PNG)))["used-up"]
+    message = samples(language("en"), replace(SKYLINE, logo=Picture(LOGO, "png", PNG)))["used-up"]
     related = message.get_body(("related",))
     assert related is not None
     (picture,) = related.iter_attachments()
@@ -113,7 +113,7 @@ def test_the_operator_is_named_where_there_is_no_logo() -> None:
 
 
 def loaded(folder: Path, logo_file: Path | None = None) -> tuple[MailTemplates, list[str]]:
-    files = load_operator_files(SETTINGS, logo_file="" if logo_file is None else str(logo_file), folder=str(folder))
+    files = load_operator_files(SKYLINE, logo_file="" if logo_file is None else str(logo_file), folder=str(folder))
     return files.templates, [problem.replace(f"{folder}/", "") for problem in files.problems]
 
 
@@ -140,7 +140,7 @@ def test_a_template_that_fails_is_named_and_the_built_in_one_is_used(
     templates, (problem,) = loaded(tmp_path)
     assert problem.startswith(f"FAREBOX_TEMPLATES: {name} {fault}")
     assert problem.endswith("; the built-in one is used")
-    for message in samples(language("de"), replace(SETTINGS, templates=templates)).values():
+    for message in samples(language("de"), replace(SKYLINE, templates=templates)).values():
         assert text_of(message).startswith("Skyline says:")
 
 
@@ -173,7 +173,7 @@ def test_a_logo_that_is_none(tmp_path: Path, content: bytes | None, fault: str) 
     logo = tmp_path / "logo.png"
     if content is not None:
         logo.write_bytes(content)
-    files = load_operator_files(SETTINGS, logo_file=str(logo), folder="")
+    files = load_operator_files(SKYLINE, logo_file=str(logo), folder="")
     assert (f"FAREBOX_LOGO_FILE: {logo} {fault}; mails go without a logo",) == files.problems
     assert files.logo is None
 
@@ -181,6 +181,6 @@ def test_a_logo_that_is_none(tmp_path: Path, content: bytes | None, fault: str) 
 def test_a_template_that_fails_on_one_mail_alone_stops_no_mail(caplog: pytest.LogCaptureFixture) -> None:
     """The samples can't have everything that mails will say."""
     templates = MailTemplates({"alert.txt": "{{ 1 / (merchant | length - 17) }}"})
-    message = samples(language("en"), replace(SETTINGS, templates=templates))["used-up"]
+    message = samples(language("en"), replace(SKYLINE, templates=templates))["used-up"]
     assert "Your balance is used up" in text_of(message)
     assert "it is written by the built-in ones" in caplog.text

@@ -15,7 +15,7 @@ from farebox.service.languages import language
 from tests.browser.conftest import NewContext
 from tests.support.browser import PHONE, PICTURE_SCALE, axe, screenshot
 
-SETTINGS: Final = MailSettings(
+SKYLINE: Final = MailSettings(
     "alerts@skyline.example", "https://pay.skyline.example", "billing@skyline.example", operator="Skyline APIs"
 )
 WINDOW: Final[ViewportSize] = {"width": 720, "height": 780}
@@ -33,7 +33,7 @@ async def test_every_mail_is_readable(new_context: NewContext, code: str, scheme
     viewport = PHONE if size == "narrow" else WINDOW
     context = await new_context(viewport=viewport, color_scheme=scheme, device_scale_factor=scale)
     page = await context.new_page()
-    for sample in sample_mails(SETTINGS, language(code)):
+    for sample in sample_mails(SKYLINE, language(code)):
         html = sample.message.get_body(("html",))
         assert html is not None
         await page.set_content(html.get_content())

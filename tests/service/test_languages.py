@@ -105,8 +105,8 @@ def test_a_browsers_languages(header: str, chosen: str) -> None:
 
 
 def test_a_name_from_right_to_left_leaves_the_sentence_as_it_is() -> None:
-    said = ENGLISH.gettext("%(merchant)s: %(news)s", merchant=ARABIC, news="balance below 4.00 USD")
-    assert f"\u2068{ARABIC}\u2069: balance below 4.00 USD" == said
+    told = ENGLISH.gettext("%(merchant)s: %(news)s", merchant=ARABIC, news="balance below 4.00 USD")
+    assert f"\u2068{ARABIC}\u2069: balance below 4.00 USD" == told
     assert "Northwind" == ENGLISH.isolated("Northwind")
 
 

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core import audit_log
+from farebox.core.alerts import AlertKind
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import Actor
 from farebox.core.ids import NUMBER_MAX
@@ -642,6 +643,7 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[object]]]] = {
     "users.set_role": lambda stores, item: stores.users.set_role(
         ANN, "one", Role.VIEWER, is_owner_needed=False, audit_entry=item
     ),
+    "users.stop_mails": lambda stores, item: stores.users.stop_mails(ANN, 1, 1 << AlertKind.LOW_BALANCE, item),
     "users.remove": lambda stores, item: stores.users.remove(ANN, "one", is_owner_needed=False, audit_entry=item),
 }
 

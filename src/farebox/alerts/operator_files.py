@@ -27,7 +27,7 @@ _KINDS: Final = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 
 
 class OperatorFiles(Struct, frozen=True):
-    """What can be used of the operator's files, and a sentence about each that can't."""
+    """The operator's files that can be used, and a sentence about each of the others."""
 
     logo: Picture | None
     templates: MailTemplates

@@ -25,5 +25,5 @@ def month_words(day: date) -> str:
 
 
 def short_month(time: datetime) -> str:
-    """Write a month in three letters: Dec."""
+    """Write a month in three characters: Dec."""
     return _MONTHS[time.month - 1][:3]

@@ -60,7 +60,7 @@ class Language:
         """Say a message in this language."""
         return self._filled(self.translations.gettext(message), values)
 
-    def said(self, text: str) -> str:
+    def known(self, text: str) -> str:
         """Say a text that may be a message, and holds no place for a value; others stay as they are."""
         return self.translations.gettext(text) if text else text
 

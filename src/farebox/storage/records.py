@@ -1,7 +1,4 @@
-"""What storage keeps beside the core's own values: merchants, users, keys, logins, mails and what is read of them.
-
-Times are microseconds since 1970, amounts micros.
-"""
+"""Merchants, users, keys, logins, mails and what is read of them. Times are microseconds since 1970, amounts micros."""
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -100,7 +97,7 @@ class Realm(IntEnum):
 
 
 class Login(Struct, frozen=True):
-    """Somebody who may sign in. Without a password hash only a mailed link lets them in, to choose one.
+    """Somebody who may sign in; without a password hash by a mailed link alone. No `language` is '': none was chosen.
 
     `totp_seed` is what one-time codes are made of, None if they are not asked for; `totp_step` is the last one used.
     """
@@ -120,7 +117,6 @@ class Login(Struct, frozen=True):
     counts_as: str = ""
     """The people whom a staff account counts as beside itself, until another person confirms it."""
     language: str = ""
-    """The code of the language that they are spoken to in; empty if they chose none."""
 
 
 class Session(Struct, frozen=True):

@@ -53,10 +53,10 @@ async def test_what_forms_say_stands_where_it_is_raised() -> None:
 
 
 async def test_who_is_not_signed_in_is_spoken_to_as_the_browser_says(client: AppClient) -> None:
-    for path, said in (("/sign-in", "Zum ersten Mal hier"), ("/forgotten", "Link zusenden"), ("/link/x", "verbraucht")):
+    for path, told in (("/sign-in", "Zum ersten Mal hier"), ("/forgotten", "Link zusenden"), ("/link/x", "verbraucht")):
         reply = await client.get(path, headers=[GERMAN])
         assert '<html lang="de" dir="ltr"' in reply.body.decode()
-        assert said in words(reply)
+        assert told in words(reply)
         assert '<html lang="en"' in (await client.get(path)).body.decode()
 
 

@@ -154,7 +154,7 @@ class PageRequest(Struct):
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Answer with a page, which knows who asks."""
         signed_in, spoken = self.signed_in, render.spoken_on(template, self.language)
-        self.form.errors = {name: spoken.said(message) for name, message in self.form.errors.items()}
+        self.form.errors = {name: spoken.known(message) for name, message in self.form.errors.items()}
         known = {
             "request": self,
             "form": self.form,
@@ -165,7 +165,7 @@ class PageRequest(Struct):
             "path": self.path,
             "once_token": partial(new_once_token, self.services.console.now()),
             "flash": " ".join(
-                spoken.said(FLASHES.get(name, "")) for name in self.http.query_params.getlist(FLASH_PARAMETER)
+                spoken.known(FLASHES.get(name, "")) for name in self.http.query_params.getlist(FLASH_PARAMETER)
             ),
             "support_contact": self.services.operator.support_contact,
         }
