@@ -132,15 +132,14 @@ class Session(Struct, frozen=True):
 
 
 class Purpose(IntEnum):
-    """What an account mail is for. The number is what the database stores."""
+    """What an account mail is for; the last two have no link to a password. The number is what the database stores."""
 
     INVITATION = 1
     RESET = 2
     TEST = 3
     APPROVAL = 4
-    """It tells that something waits for a second person, and has no link to a password."""
+    """It tells that something waits for a second person."""
     REPORT = 5
-    """It tells what a week or a month came to, and has no link to a password either."""
 
 
 class AccountMail(Struct, frozen=True):
