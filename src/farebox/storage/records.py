@@ -138,7 +138,6 @@ class Purpose(IntEnum):
     RESET = 2
     TEST = 3
     APPROVAL = 4
-    """It tells that something waits for a second person."""
     REPORT = 5
 
 
