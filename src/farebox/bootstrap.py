@@ -216,20 +216,8 @@ class Farebox(Struct, frozen=True):
             health=HealthCheck(stores, committer, clock),
             operator=_operator_info(settings),
         )
-        return cls(
-            settings=settings,
-            stores=stores,
-            clock=clock,
-            committer=committer,
-            services=services,
-            passwords=passwords,
-            key_last_used=LastUsed(stores.api_keys, clock),
-            usage_rollup=usage_rollup,
-            spending_watch=spending_watch,
-            refusal_counts=refusal_counts,
-            chat=chat,
-            trials=trials,
-        )
+        parts = (settings, stores, clock, committer, services, passwords, LastUsed(stores.api_keys, clock))
+        return cls(*parts, usage_rollup, spending_watch, refusal_counts, chat=chat, trials=trials)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
