@@ -15,6 +15,7 @@ from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.schemas.spending import HoldRequest
 from tests.support.app_client import AppClient, Reply, open_client
+from tests.support.destinations import add_destinations
 from tests.support.server import Seeds, open_farebox, seed
 from tests.web.console.visitor import FORM, Visitor
 from tests.web.gate import RULES, SECRET
@@ -82,12 +83,16 @@ async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
     given = await farebox.committer.submit(GiveCredit(seeds.merchant_id, 1_000_000, "GIVEN", "trial"))
     assert held.hold is not None
     assert given.grant is not None
+    there = await add_destinations(farebox, seeds.merchant_id)
     return {
         "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, service.key_id)}",
         "{merchant:str}": seeds.merchant,
         "{merchant_id:str}": seeds.merchant,
         "{transfer:str}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
+        "/support/webhooks/{destination:str}": f"/support/webhooks/{there['operators']}",
+        "{destination:str}": there["destination"],
+        "{event:str}": there["event"],
         "{approval:str}": "appr_0000000000001",
         "{hold:str}": held.hold.id,
         "{kind:str}": "weekly",
