@@ -168,8 +168,10 @@ class DestinationPages(ABC):
 
     async def ask_delete(self, request: PageRequest) -> Response:
         """Tell what it comes to to delete it; nothing is changed."""
-        destination = await self._own(request)
+        whose, destination = await self._seen(request)
         here = self._url(request, destination)
+        if not whose.may_change(destination):
+            return request.redirect(here)
         preview = Preview(
             action=f"{here}/delete",
             back=here,
@@ -312,8 +314,6 @@ class DestinationPages(ABC):
 
     async def _new(self, request: PageRequest, status: int = 200) -> Response:
         whose = await self.whose(request)
-        if not whose.may_manage and whose.own_user_id is None:
-            raise Forbidden("You may look at this, and change nothing")
         channel = CHANNELS.get(request.form.text("channel") or request.query("channel"), Channel.WEBHOOK)
         return await self._page(
             request,
