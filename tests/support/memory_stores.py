@@ -246,8 +246,8 @@ class _Users(_Subject):
     async def list(self, merchant_id: int) -> Sequence[User]:
         return self._rows.users_of(merchant_id)
 
-    async def is_registered(self, merchant_id: int, user_id: int) -> bool:
-        return user_id in {user.user_id for user in self._rows.users_of(merchant_id)}
+    async def at(self, merchant_id: int, user_id: int) -> User | None:
+        return next((user for user in self._rows.users_of(merchant_id) if user.user_id == user_id), None)
 
     async def remove(
         self, merchant_id: int, email: str, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
@@ -413,6 +413,13 @@ class _Logins(_Subject):
 
     async def get(self, login_id: int) -> Login | None:
         return self._rows.logins.get(login_id)
+
+    async def signing_seed(self) -> bytes:
+        return bytes(32)
+
+    async def find(self, realm: int, email: str) -> Login | None:
+        logins = [login for login in self._rows.logins.values() if login.realm == realm]
+        return next((login for login in logins if mailbox_of(login.email) == mailbox_of(email)), None)
 
     async def people(self, maker: Maker) -> People:
         return _people(self._rows, maker)
