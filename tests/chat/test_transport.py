@@ -39,7 +39,7 @@ def transport(guard: AddressGuard = LOOPBACK, **more: Any) -> ChatTransport:
 
 def chat(url: str) -> Destination:
     return Destination(
-        *(7, 1, None, Channel.CHAT, "team", "a chat", 2, DestinationState.ON, SECRETS.encrypt(7, url), None, None, 0)
+        *(7, 1, None, Channel.CHAT, "billing", "a chat", 2, DestinationState.ON, SECRETS.encrypt(7, url), None, None, 0)
     )
 
 

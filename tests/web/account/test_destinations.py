@@ -59,9 +59,9 @@ async def test_a_users_own_is_theirs_alone(scene: Scene) -> None:
 
 
 async def test_a_chats_url_is_never_shown_again(scene: Scene) -> None:
-    wrong = await scene.ann.post(scene.root, channel="chat", secret_url=SLACK, types="no.such", name="team")
+    wrong = await scene.ann.post(scene.root, channel="chat", secret_url=SLACK, types="no.such", name="billing")
     assert 422 == wrong.status
-    made = await scene.ann.post(scene.root, channel="chat", secret_url=SLACK, types="balance.low", name="team")
+    made = await scene.ann.post(scene.root, channel="chat", secret_url=SLACK, types="balance.low", name="billing")
     here = (made.header("location") or "").partition("?")[0]
     pages = [wrong, await scene.ann.get(here), await scene.ann.get(scene.root)]
     assert not any(TOKEN in page.body.decode() for page in pages)
