@@ -37,7 +37,7 @@ from farebox.service.repeats import FORGET_SECONDS
 from farebox.service.reports.sweep import REPORT_SECONDS, ReportSweep
 from farebox.storage.destination_records import Channel
 from farebox.webhooks import sender
-from farebox.webhooks.dispatcher import DestinationDispatcher, Pace
+from farebox.webhooks.dispatcher import DeliveryTimes, DestinationDispatcher
 from farebox.webhooks.history import HISTORY_FORGET_SECONDS, AttemptHistory
 from farebox.webhooks.transport import WebhookTransport
 
@@ -47,7 +47,7 @@ class DeliveryLimits(Struct, frozen=True):
 
     mail_seconds_max: float = relay.SEND_SECONDS_MAX
     message_seconds_max: float = sender.SEND_SECONDS_MAX
-    message_pace: Pace = Pace()
+    message_times: DeliveryTimes = DeliveryTimes()
 
 
 DELIVERY_LIMITS: Final = DeliveryLimits()
@@ -189,10 +189,10 @@ def _messages(farebox: Farebox, limits: DeliveryLimits) -> tuple[Periodic, ...]:
         WebhookTransport(client, secrets.signing_secrets),
         clock,
         channel=Channel.WEBHOOK,
-        pace=limits.message_pace,
+        times=limits.message_times,
         on_stop=client.close,
     )
-    chats = DestinationDispatcher(queue, farebox.chat, clock, channel=Channel.CHAT, pace=limits.message_pace)
+    chats = DestinationDispatcher(queue, farebox.chat, clock, channel=Channel.CHAT, times=limits.message_times)
     return (
         webhooks.periodic("webhooks"),
         chats.periodic("chats"),

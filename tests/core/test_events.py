@@ -1,4 +1,4 @@
-"""What is told besides low balances: each where it happens, once, with facts that are those of the moment."""
+"""Events besides low balances are told: each where it happens, once, with facts that are those of the moment."""
 
 import json
 from typing import Any, Final

@@ -16,7 +16,7 @@ from farebox.core.ids import SEQ_MAX, TRANSFER, book_id
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.service.people.api_keys import Principal, parse_key
-from farebox.storage.logins import AlreadySo
+from farebox.storage.people.logins import AlreadySo
 from tests.simulation.people_hands import HUMANS, ROOT, HandsStory, roles_of
 from tests.simulation.people_model import DAY_MICROS, SHELL, PeopleModel, Raised
 from tests.support.clock import StoppableClock

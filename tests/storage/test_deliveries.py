@@ -1,4 +1,4 @@
-"""Who is owed what: users who want a kind by mail, destinations that are on and want it; once, by several processes."""
+"""Users who want a kind by mail, and destinations that are on and want it, are owed it once by several processes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

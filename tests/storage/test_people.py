@@ -16,7 +16,8 @@ from farebox.core.commands import Actor
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
-from farebox.storage.logins import AlreadySo, ChangedMeanwhile, LastAdministrator, LinkGone, LoginClosed
+from farebox.storage.people.logins import AlreadySo, ChangedMeanwhile, LastAdministrator, LinkGone, LoginClosed
+from farebox.storage.people.users import LastOwner
 from farebox.storage.records import (
     AccountMail,
     DeliveryState,
@@ -30,7 +31,6 @@ from farebox.storage.records import (
     User,
 )
 from farebox.storage.stores import Stores
-from farebox.storage.users import LastOwner
 from tests.storage.engines import Engine, Refused
 from tests.support.ledger import ANN, BEN, NOBODY, NOW, SECOND, add_merchant, fire, takes_an_entry
 

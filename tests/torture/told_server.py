@@ -8,12 +8,12 @@ from farebox import server
 from farebox.background import DeliveryLimits
 from farebox.cli.main import cli
 from farebox.cli.serve import make_command
-from farebox.webhooks.dispatcher import Pace
+from farebox.webhooks.dispatcher import DeliveryTimes
 
 LIMITS: Final = DeliveryLimits(
     mail_seconds_max=3.0,
     message_seconds_max=2.0,
-    message_pace=Pace(
+    message_times=DeliveryTimes(
         backoff_seconds=(0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0),
         backoff_seconds_max=5.0,
         pause_seconds_min=0.5,

@@ -13,7 +13,7 @@ from farebox.storage.interface import Fetch
 from farebox.storage.messages.queue import OwedMessage, _message
 from farebox.storage.records import Delivery
 from farebox.storage.stores import Stores
-from farebox.webhooks.dispatcher import DestinationDispatcher, Pace
+from farebox.webhooks.dispatcher import DeliveryTimes, DestinationDispatcher
 from farebox.webhooks.send_result import SendResult
 from tests.support.ledger import ANN, NOW, HeldClock
 
@@ -94,7 +94,7 @@ def dispatcher(stores: Stores, script: Script, clock: HeldClock, **more: Any) ->
         clock,
         channel=Channel.WEBHOOK,
         chance=lambda: 0.5,
-        **{"pace": Pace(), "poll_seconds": 0.01, **more},
+        **{"times": DeliveryTimes(), "poll_seconds": 0.01, **more},
     )
 
 

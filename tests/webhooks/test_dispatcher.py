@@ -18,7 +18,7 @@ from farebox.webhooks.dispatcher import (
     LEASE_SECONDS,
     PAUSE_SECONDS_MAX,
     PAUSE_SECONDS_MIN,
-    Pace,
+    DeliveryTimes,
 )
 from farebox.webhooks.send_result import SendResult
 from farebox.webhooks.sender import SEND_SECONDS_MAX
@@ -64,15 +64,15 @@ async def drained(stores: Stores, script: Script, clock: HeldClock, **more: obje
 
 def test_the_pace() -> None:
     """An hour until a lane goes on without one that fails, three days until it is given up."""
-    pace = Pace()
-    first = sum(pace.backoff(attempts, 0.5) for attempts in range(1, HELD_ATTEMPTS_MAX))
+    times = DeliveryTimes()
+    first = sum(times.backoff(attempts, 0.5) for attempts in range(1, HELD_ATTEMPTS_MAX))
     assert len(BACKOFF_SECONDS) == HELD_ATTEMPTS_MAX - 1
     assert 3_300 < first < 3_900
-    whole = sum(pace.backoff(attempts, 0.5) for attempts in range(1, ATTEMPTS_MAX))
+    whole = sum(times.backoff(attempts, 0.5) for attempts in range(1, ATTEMPTS_MAX))
     assert 71 * HOUR < whole < 73 * HOUR
-    assert (9.0, 11.0) == (pace.backoff(1, 0), pace.backoff(1, 1))
-    assert [0, 0, 30, 60, 120, 240, 300, 300] == [pace.pause(failures) for failures in range(1, 9)]
-    assert pace.pause(10**6) == PAUSE_SECONDS_MAX
+    assert (9.0, 11.0) == (times.backoff(1, 0), times.backoff(1, 1))
+    assert [0, 0, 30, 60, 120, 240, 300, 300] == [times.pause(failures) for failures in range(1, 9)]
+    assert times.pause(10**6) == PAUSE_SECONDS_MAX
     assert LEASE_SECONDS > 3 * SEND_SECONDS_MAX
 
 
@@ -368,4 +368,4 @@ async def test_a_transport_that_fails_in_a_way_nobody_foresaw(ann: Stores, clock
 
 
 def test_a_pause_begins_with_half_a_minute() -> None:
-    assert PAUSE_SECONDS_MIN == Pace().pause(3)
+    assert PAUSE_SECONDS_MIN == DeliveryTimes().pause(3)

@@ -39,7 +39,7 @@ _MOVED: Final = {
 
 
 class PeriodPhrases(Struct, frozen=True):
-    """What is told otherwise of a week than of a month; `percent` stands for how much more or less it was."""
+    """The words that differ between a week's report and a month's; `percent` stands for how much more or less it is."""
 
     before: str
     more: str

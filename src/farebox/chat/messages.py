@@ -12,7 +12,7 @@ from farebox.presenters.times import time_words
 
 
 class ChatMessage(Struct, frozen=True):
-    """What is sent to a chat."""
+    """A message to a chat."""
 
     title: str
     text: str

@@ -42,7 +42,7 @@ from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.prices import Prices
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.passwords import Passwords
-from farebox.storage.logins import LoginStore
+from farebox.storage.people.logins import LoginStore
 from farebox.storage.records import Login, Realm
 from farebox.storage.stores import Stores
 

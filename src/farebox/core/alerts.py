@@ -84,7 +84,7 @@ MAILED_TO_OWNERS: Final = kind_set(AlertKind.USED_UP, AlertKind.DESTINATION_DISA
 """What owners are mailed of whatever they chose."""
 
 FOR_THE_OPERATOR: Final = kind_set(AlertKind.APPROVAL_WAITING)
-"""What is no affair of the merchant's: the operator's destinations alone are told."""
+"""Kinds that are no affair of the merchant's: the operator's destinations alone are told."""
 
 
 class Alert(Struct, frozen=True, gc=False):
@@ -129,7 +129,7 @@ class AlertBalances(Protocol):
 
     @property
     def wallet(self) -> int:
-        """What is available."""
+        """The available part, in micros."""
 
     @property
     def held(self) -> int:

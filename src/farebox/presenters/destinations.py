@@ -93,7 +93,7 @@ class NewDestinationData(DestinationData, frozen=True, rename="camel"):
 
 
 class AttemptData(Struct, frozen=True, rename="camel"):
-    """What came of one attempt to send."""
+    """The result of one attempt to send."""
 
     number: Annotated[int, Meta(examples=[1])]
     at: Time
@@ -119,7 +119,7 @@ class SentData(Struct, frozen=True, rename="camel"):
 
 
 class TestData(Struct, frozen=True, rename="camel"):
-    """What came of a test."""
+    """The result of a test."""
 
     is_delivered: Annotated[bool, Meta(description="Whether it was taken.", examples=[True])]
     took_ms: Annotated[int, Meta(examples=[84])]

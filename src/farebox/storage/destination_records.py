@@ -65,7 +65,7 @@ class Destination(Struct, frozen=True):
 
 
 class DeliveryAttempt(Struct, frozen=True):
-    """What came of one attempt of a delivery; `status` is None if there was no answer, and `answer` says why."""
+    """The result of one attempt of a delivery; `status` is None if there was no answer, and `answer` says why."""
 
     merchant_id: int
     alert_number: int
@@ -80,7 +80,7 @@ class DeliveryAttempt(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """What was sent to a destination, or is to be, and an attempt at it, if one is remembered."""
+    """A message that was sent to a destination, or is to be, and an attempt at it, if one is remembered."""
 
     delivery: Delivery
     attempt: DeliveryAttempt | None

@@ -64,7 +64,7 @@ class RefusedRequests(Struct, frozen=True):
 
 
 class FailedDelivery(Struct, frozen=True):
-    """What was given up of what a merchant's users, or destinations, were owed by one channel.
+    """How much was given up of all that a merchant's users, or destinations, were owed by one channel.
 
     `channel` is 0 for account mails, and so is the merchant of those that concern none. `reason` is one of the errors.
     """

@@ -9,27 +9,27 @@ from farebox.storage.api_keys import ApiKeyStore
 from farebox.storage.approvals import ApprovalStore
 from farebox.storage.audit_log import AuditLogStore
 from farebox.storage.budgets import BudgetStore
-from farebox.storage.deliveries import DeliveryStore
 from farebox.storage.grants import GrantStore
 from farebox.storage.holds import HoldStore
 from farebox.storage.interface import Connector
-from farebox.storage.logins import LoginStore
 from farebox.storage.merchants import MerchantStore
 from farebox.storage.messages.destinations import DestinationStore
 from farebox.storage.messages.queue import MessageQueueStore
 from farebox.storage.outgoing.account_mails import AccountMailStore
+from farebox.storage.outgoing.deliveries import DeliveryStore
 from farebox.storage.outgoing.mail_servers import MailServerStore
+from farebox.storage.outgoing.reports import ReportStore
+from farebox.storage.people.logins import LoginStore
+from farebox.storage.people.sessions import SessionStore
+from farebox.storage.people.users import UserStore
 from farebox.storage.prices import PriceStore
 from farebox.storage.refusals import RefusalStore
 from farebox.storage.repeats import RepeatStore
-from farebox.storage.reports import ReportStore
 from farebox.storage.revenue import RevenueStore
 from farebox.storage.runway_snapshots import RunwaySnapshotStore
-from farebox.storage.sessions import SessionStore
 from farebox.storage.shortfalls import ShortfallStore
 from farebox.storage.transfers import TransferStore
 from farebox.storage.usage import UsageStore
-from farebox.storage.users import UserStore
 from farebox.storage.verifications import VerificationStore
 
 

@@ -75,7 +75,7 @@ _ERROR_CHARS_MAX: Final = 500
 _log = logging.getLogger("farebox.webhooks")
 
 
-class Pace(Struct, frozen=True):
+class DeliveryTimes(Struct, frozen=True):
     """How long waits are; tests have shorter ones."""
 
     backoff_seconds: Sequence[float] = BACKOFF_SECONDS
@@ -120,7 +120,7 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
         clock: Clock,
         *,
         channel: int,
-        pace: Pace | None = None,
+        times: DeliveryTimes | None = None,
         chance: Callable[[], float] = random.random,
         connections_max: int = CONNECTIONS_MAX,
         poll_seconds: float = POLL_SECONDS,
@@ -133,15 +133,15 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
             transport: takes each message to its destination.
             clock: tells the time.
             channel: whose messages these are.
-            pace: how long waits are; those of this module, if None.
+            times: how long waits are; those of this module, if None.
             chance: draws a number from 0 to 1.
             connections_max: how many messages are on their way at once.
             poll_seconds: how often to look for what is due.
             on_stop: called once nothing is on its way any more.
         """
         self._on_stop = on_stop
-        self._pace = pace or Pace()
-        super().__init__(clock, lease_seconds=self._pace.lease_seconds, poll_seconds=poll_seconds)
+        self._times = times or DeliveryTimes()
+        super().__init__(clock, lease_seconds=self._times.lease_seconds, poll_seconds=poll_seconds)
         self._queue = queue
         self._transport = transport
         self._channel = channel
@@ -265,7 +265,7 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
                 OwedMessage(delivery, destination), attempt, DestinationHealth(is_good=True, is_back=is_back)
             )
         failures = destination.failures + 1 if answer.is_of_server else 0
-        pause = max(self._pace.pause(failures), answer.retry_after_seconds or 0)
+        pause = max(self._times.pause(failures), answer.retry_after_seconds or 0)
         paused_until = now + round(pause * MICROS_PER_SECOND) if pause else 0
         return OutgoingMessage(
             OwedMessage(self._failed(message, answer, now, paused_until), destination),
@@ -278,7 +278,7 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
         delivery = message.delivery
         text = f"{answer.status} {answer.text}".strip() if answer.status is not None else answer.text
         is_over = delivery.attempts >= ATTEMPTS_MAX
-        wait = self._pace.backoff(delivery.attempts, self._chance())
+        wait = self._times.backoff(delivery.attempts, self._chance())
         name = self._name(OutgoingMessage(message))
         if is_over:
             _log.error("%s is given up after attempt %d: %s", name, delivery.attempts, text)
@@ -293,7 +293,7 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
 
     def _reason_to_disable(self, destination: Destination, answer: SendResult, now: int) -> str | None:
         since = now if destination.failing_since is None else destination.failing_since
-        is_over = now - since >= self._pace.disabled_after_seconds * MICROS_PER_SECOND
+        is_over = now - since >= self._times.disabled_after_seconds * MICROS_PER_SECOND
         if not answer.is_gone and not is_over:
             return None
         return f"{answer.status or ''} {answer.text}".strip()[:_ERROR_CHARS_MAX] or "410"

@@ -1,4 +1,4 @@
-"""What came of one attempt to send, by whichever channel; it knows nothing of HTTP libraries, which are large."""
+"""The result of one attempt to send, by whichever channel; it knows nothing of HTTP libraries, which are large."""
 
 from typing import Final
 

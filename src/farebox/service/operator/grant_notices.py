@@ -3,7 +3,7 @@
 from typing import Final
 
 from farebox.service.clock import Clock
-from farebox.storage.deliveries import DeliveryStore
+from farebox.storage.outgoing.deliveries import DeliveryStore
 
 NOTICE_SECONDS: Final = 30.0
 """How often to look for credit that ends."""

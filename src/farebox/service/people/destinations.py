@@ -59,7 +59,7 @@ _NAME_CHARS_MAX: Final = 80
 
 
 class TestAnswer(Protocol):
-    """What came of a test."""
+    """The result of a test."""
 
     @property
     def status(self) -> int | None:
@@ -79,7 +79,7 @@ class TestAnswer(Protocol):
 
 
 class ChannelRules(Struct, frozen=True):
-    """What is particular to a channel.
+    """The particulars of a channel.
 
     `read_url` checks what somebody typed, without sending anything, and raises ValueError with one sentence;
     `shown` writes what may be shown of it, `called` names it for want of a better name; `send_test` sends a test once.

@@ -21,7 +21,7 @@ from farebox.service.people.passwords import Passwords
 from farebox.service.people.signing import Signer
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import AlreadyExists, NotFound
-from farebox.storage.logins import AlreadySo, ChangedMeanwhile, LinkGone
+from farebox.storage.people.logins import AlreadySo, ChangedMeanwhile, LinkGone
 from farebox.storage.records import AccountMail, DeliveryState, Login, Purpose, Realm, Session
 from farebox.storage.stores import Stores
 

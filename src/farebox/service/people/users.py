@@ -21,10 +21,10 @@ from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_ma
 from farebox.service.people.sign_in import SignIn, normal_email
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import AlreadyExists
-from farebox.storage.logins import AlreadySo, ChangedMeanwhile, LastAdministrator, LoginClosed, SamePerson
+from farebox.storage.people.logins import AlreadySo, ChangedMeanwhile, LastAdministrator, LoginClosed, SamePerson
+from farebox.storage.people.users import LastOwner
 from farebox.storage.records import AccountMail, ApiKey, Login, Membership, Purpose, Realm, Role, User
 from farebox.storage.stores import Stores
-from farebox.storage.users import LastOwner
 
 __all__ = ["ROLES", "ROLE_WORDS", "Login", "Member", "Membership", "Realm", "Role", "Staff", "User", "Users"]
 

@@ -22,7 +22,7 @@ PATH: Final = f"{UNSUBSCRIBE_PATH}reports/"
 """Where links are, below the public URL."""
 
 _SIGNED: Final = "report {}"
-"""What is signed: no link of an alert's mails has a word."""
+"""The word that is signed: no link of an alert's mails has a word."""
 
 
 class ReportSubscription(Struct, frozen=True):

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from farebox.service.clock import Clock
 from farebox.service.id_generator import IdGenerator
 from farebox.service.reports.periods import ReportPeriod, last_due, period_from, reader_zone
+from farebox.storage.outgoing.reports import OwedReport
 from farebox.storage.records import AccountMail, DeliveryState, Login, Purpose, Realm
 from farebox.storage.report_records import ALL_MERCHANTS, ReportChoice, ReportKind, ReportMail
-from farebox.storage.reports import OwedReport
 from farebox.storage.stores import Stores
 
 REPORT_SECONDS: Final = 30.0

@@ -10,8 +10,8 @@ from farebox.core.accounts import Account
 from farebox.core.alerting.runway_thresholds import RunwayEpisode, look, told
 from farebox.core.alerts import Alert, AlertKind
 from farebox.core.audit_log import AuditEntry
-from farebox.storage.deliveries import DeliveryStore, Facts
 from farebox.storage.interface import Connector, Fetch, NotFound
+from farebox.storage.outgoing.deliveries import DeliveryStore, Facts
 from farebox.storage.records import Merchant
 from farebox.storage.subject import SubjectStore
 

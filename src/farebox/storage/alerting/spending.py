@@ -7,8 +7,8 @@ from msgspec.structs import astuple
 
 from farebox.core.accounts import Account
 from farebox.core.alerts import Alert, AlertKind
-from farebox.storage.deliveries import DeliveryStore, Facts
 from farebox.storage.interface import Connector, Fetch
+from farebox.storage.outgoing.deliveries import DeliveryStore, Facts
 from farebox.storage.records import SpendingPeak, UnusualSpending
 from farebox.storage.subject import SubjectStore
 

@@ -15,9 +15,9 @@ from farebox.core.accounts import Account
 from farebox.core.alerts import AlertKind
 from farebox.storage import rows
 from farebox.storage.columns import ALERT, DELIVERY
-from farebox.storage.deliveries import DeliveryStore
 from farebox.storage.destination_records import Destination
 from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.outgoing.deliveries import DeliveryStore
 from farebox.storage.records import Delivery
 from farebox.storage.subject import SubjectStore
 

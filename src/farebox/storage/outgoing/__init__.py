@@ -1,1 +1,1 @@
-"""Account mails, and the mail servers that take mails."""
+"""What people are told by mail: deliveries of alerts, account mails and reports that are owed, and the mail servers."""

@@ -108,7 +108,7 @@ class DestinationsData(Struct, rename="camel"):
 
 
 class SentListData(Struct, rename="camel"):
-    """What was sent to a destination, newest first; of the operator's, each attempt."""
+    """Messages sent to a destination, newest first; of the operator's, each attempt."""
 
     sent: list[SentData]
 

@@ -89,10 +89,7 @@ RETURNING destination_id;
 UPDATE delivery SET state = {DeliveryState.GIVEN_UP}, last_error = 'the destination was disabled'
 WHERE channel = $1 AND recipient_id = $2 AND state = {DeliveryState.WAITING};
 
--- forget_attempts: forget attempts of before a time, so many at most
+-- forget_attempts: forget attempts of before a time, about so many at most
 DELETE FROM delivery_attempt
-WHERE (merchant_id, alert_number, channel, recipient_id, number) IN (
-    SELECT merchant_id, alert_number, channel, recipient_id, number FROM delivery_attempt
-    WHERE at < $1 ORDER BY at LIMIT $2
-)
+WHERE at < $1 AND at <= coalesce((SELECT at FROM delivery_attempt WHERE at < $1 ORDER BY at LIMIT 1 OFFSET $2), $1)
 RETURNING number;

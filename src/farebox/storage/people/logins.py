@@ -11,9 +11,9 @@ from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.makers import people_of
+from farebox.storage.people.sessions import NO_DIGEST
 from farebox.storage.records import COMMAND_LINE_MAKER, AccountMail, Login, Maker, Realm, Repeat
 from farebox.storage.rows import approval_mail_to_row, login_to_row, untold_staff
-from farebox.storage.sessions import NO_DIGEST
 from farebox.storage.subject import SubjectStore
 
 _MISSING = "no such login"
