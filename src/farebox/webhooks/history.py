@@ -31,4 +31,4 @@ class AttemptHistory:
         """
         before = self._clock.now() - KEPT_DAYS * _MICROS_PER_DAY
         count = await self._queue.forget_attempts(before, limit=FORGOTTEN_MAX)
-        return 1.0 if count == FORGOTTEN_MAX else None
+        return 1.0 if count >= FORGOTTEN_MAX else None

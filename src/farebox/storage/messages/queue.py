@@ -141,7 +141,7 @@ class MessageQueueStore(SubjectStore):
         return await deliveries.tell(destination.merchant_id, AlertKind.DESTINATION_DISABLED, now, due) is not None
 
     async def forget_attempts(self, before: int, *, limit: int) -> int:
-        """Forget attempts that were made before a time, so many at most; return how many."""
+        """Forget attempts that were made before a time, so many or a few more of one moment; return how many."""
         return len(await self._write("forget_attempts", before, limit))
 
     async def _disable(self, fetch: Fetch, destination: Destination, reason: str, now: int) -> bool:
