@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from farebox.core import audit_log
 from farebox.core.accounts import Account, Kind
+from farebox.core.alerts import MAILED_FROM_THE_START
 from farebox.core.approvals import ApprovalState
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import (
@@ -137,6 +138,8 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
         MerchantNote(ANN, 8, NOW, "ann", "pays late"), item
     ),
     "users.add": lambda stores, item: stores.users.add(User(ANN, 2, "new@example.com", NOW), item),
+    "users.set_mail_kinds": lambda stores, item: stores.users.set_mail_kinds(ANN, "old@example.com", 0, item),
+    "users.stop_mails": lambda stores, item: stores.users.stop_mails(ANN, 1, MAILED_FROM_THE_START, item),
     "api_keys.create": lambda stores, item: stores.api_keys.create(staff_key(50), item),
     "api_keys.create of a merchant": lambda stores, item: stores.api_keys.create(merchant_key(51), item),
     "api_keys.expire": lambda stores, item: stores.api_keys.expire(40, NOW + 1, now=NOW, audit_entry=item),

@@ -257,6 +257,22 @@ class _Users(_Subject):
             raise NotFound("no such user")
         self._rows.log(audit_entry)
 
+    async def set_mail_kinds(
+        self, merchant_id: int, email: str, kinds: int, audit_entry: AuditEntry | None = None
+    ) -> None:
+        mailbox = mailbox_of(email)
+        self._rows.users[merchant_id, mailbox] = replace(self._rows.users[merchant_id, mailbox], mail_kinds=kinds)
+        self._rows.log(audit_entry)
+
+    async def stop_mails(
+        self, merchant_id: int, user_id: int, kinds: int, audit_entry: AuditEntry | None = None
+    ) -> bool:
+        user = await self.at(merchant_id, user_id)
+        if user is None or not user.mail_kinds & kinds:
+            return False
+        await self.set_mail_kinds(merchant_id, user.email, user.mail_kinds & ~kinds, audit_entry)
+        return True
+
 
 class _ApiKeys(_Subject):
     async def create(

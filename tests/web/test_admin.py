@@ -19,6 +19,7 @@ from farebox.service.people import api_keys
 from farebox.web.api import routes
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.clock import at, later
+from tests.support.destinations import NOWHERE, add_destinations
 from tests.support.server import Seeds, empty, give_credit, seed, support_key_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -383,7 +384,7 @@ async def test_pages_list_every_merchant_once_while_new_ones_come(farebox: Fareb
 async def test_person_is_registered_once_listed_and_removed(farebox: Farebox, client: AppClient) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
     added = await _ask(client, seeds, "POST", "{m}/users", {"email": "Bob@NORTHWIND.example"})
-    assert ["userId", "email", "createdAt", "role"] == list(added.data)
+    assert ["userId", "email", "createdAt", "role", "mailed"] == list(added.data)
     # The first person is an owner, all others are members.
     assert ("Bob@northwind.example", "owner") == (added.data["email"], added.data["role"])
     again = await _ask(client, seeds, "POST", "{m}/users", {"email": "Bob@northwind.example"})
@@ -751,6 +752,8 @@ async def test_what_is_no_top_up_of_this_merchant_or_is_spent_can_not_be_reverse
 
 # The audit log
 
+ALL_HOOKS: Final = "/api/admin/destinations"
+HOOK: Final = {"channel": "webhook", "url": NOWHERE, "types": ["balance.low"], "name": "books"}
 ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ("POST", MERCHANTS, {"name": "Contoso", "currency": "EUR"}, "create_merchant", "merchantId", "Contoso"),
     ("PATCH", "{m}", {"name": "Contoso"}, "rename_merchant", "merchantId", "Contoso"),
@@ -765,7 +768,17 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ("POST", "{m}/freeze", NO_BODY, "set_frozen", "merchantId", "frozen"),
     ("POST", "{m}/unfreeze", NO_BODY, "set_frozen", "merchantId", "active"),
     ("POST", "{m}/users", {"email": "eve@northwind.example"}, "add_user", "email", "member"),
+    ("POST", "{m}/users/{u}/mailed", {"types": ["balance.low"]}, "set_mail_kinds", "email", "balance.low"),
     ("DELETE", "{m}/users/{u}", NO_BODY, "remove_user", "email", ""),
+    ("POST", "{m}/destinations", HOOK, "add_destination", "destinationId", "webhook books: balance.low"),
+    ("POST", ALL_HOOKS, HOOK, "add_destination", "destinationId", "webhook books: balance.low"),
+    ("PATCH", ALL_HOOKS + "/{d}", {"name": "ledger"}, "change_destination", "destinationId", "orders: name ledger"),
+    (
+        *("POST", ALL_HOOKS + "/{d}/secret", {"overlapSeconds": 0}, "rotate_destination_secret"),
+        *("destinationId", "orders, the one before no more"),
+    ),
+    ("POST", ALL_HOOKS + "/{d}/replay", {"eventId": "{e}"}, "replay_deliveries", "{d}", "orders, {e}"),
+    ("DELETE", ALL_HOOKS + "/{d}", NO_BODY, "delete_destination", "destinationId", "orders"),
     ("POST", "{m}/keys", {}, "create_key", "key.keyId", "{key.hint}"),
     ("POST", KEYS, {"kind": "service", "name": "geo"}, "create_key", "key.keyId", "{key.hint} geo"),
     ("POST", KEYS + "/{k}/revoke", NO_BODY, "revoke_key", "keyId", "{hint}"),
@@ -832,7 +845,7 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ),
 ]
 OPERATORS_OWN: Final = {
-    *(KEYS, "/api/admin/prices", "/api/admin/prices/end", "/api/admin/prices/{p}/withdraw"),
+    *(KEYS, ALL_HOOKS, "/api/admin/prices", "/api/admin/prices/end", "/api/admin/prices/{p}/withdraw"),
 }
 
 
@@ -858,10 +871,13 @@ async def test_each_action_is_in_the_audit_log_once(
     coming = await prices.set("coming", "1", starts=format_time(farebox.clock.now() + 3_600_000_000))
     await prices.set("own", "1", merchant_id=seeds.merchant_id)
     own = await prices.set("own", "2", merchant_id=seeds.merchant_id, starts=SOON)
+    destinations = await add_destinations(farebox, seeds.merchant_id)
     names = {
         "{p}": ids.public_id(ids.PRICE, coming.price_id),
         "{o}": ids.public_id(ids.PRICE, own.price_id),
         "{u}": ids.public_id(ids.USER, user.user_id),
+        "{d}": destinations["destination"],
+        "{e}": destinations["event"],
         "{k}": ids.public_id(ids.KEY, key.key.key_id),
         "{g}": (await give_credit(farebox, seeds.merchant_id)).id,
         "{t}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
@@ -895,8 +911,8 @@ async def test_each_action_is_in_the_audit_log_once(
         "address": "127.0.0.1",
         "action": action,
         "merchantId": None if path in OPERATORS_OWN else merchant,
-        "subject": _field(reply.data, subject),
-        "detail": detail.replace("{k}", names["{k}"]),
+        "subject": names[subject] if subject in names else _field(reply.data, subject),
+        "detail": detail.replace("{k}", names["{k}"]).replace("{e}", names["{e}"]),
     } == audit_entry
     if audit_entry["merchantId"] is not None:
         (newest, *_) = await _log(client, seeds, query=f"&merchant={merchant}")
@@ -915,6 +931,7 @@ async def test_every_way_to_change_something_is_among_the_actions_above(farebox:
         "{k}": "{key_id:str}",
         "{u}": "{user_id:str}",
         "{g}": "{grant_id:str}",
+        "{d}": "{destination_id:str}",
     }
     shapes |= dict.fromkeys(("{p}", "{o}"), "{price_id:str}")
     told = set()
@@ -923,6 +940,8 @@ async def test_every_way_to_change_something_is_among_the_actions_above(farebox:
         for short, long_ in shapes.items():
             whole = whole.replace(short, long_)
         told.add((method, whole))
+    # A test that is sent to a destination changes nothing.
+    changing.remove(("POST", "/api/admin/destinations/{destination_id:str}/test"))
     assert changing == {(method, path) for method, path in told if path != "/api/refunds"}
 
 

@@ -260,6 +260,11 @@ CASES: Final = [
         {"kind": {"merchant": "Choose whose key"}, "name": NAME, **KEY_FAULTS},
     ),
     Case("/support/forgotten", {"email": "sam@farebox.example"}, {"email": NO_ADDRESSES}),
+    Case(
+        "/accounts/{merchant}/alerts/reports",
+        {"report": "weekly", "week_start": "1", "zone": "UTC"},
+        {"zone": {"Nowhere": "'Nowhere' is not a time zone; write one such as"}},
+    ),
     Case("/accounts/{merchant}/alerts", {"amount": "5", "days": "7"}, {"amount": THRESHOLD, "days": DAYS_LEFT}),
     Case("/accounts/{merchant}/keys", {"expires": ""}, KEY_FAULTS),
     Case("/accounts/{merchant}/keys/{key}/rotate", {"overlap": "0"}, OVERLAP_FAULTS),
