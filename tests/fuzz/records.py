@@ -304,6 +304,10 @@ _PLAUSIBLE: Final = {
     "support_contact": ("support@pay.example", ""),
     "gate_file": ("/etc/farebox/gate.toml", "gate.toml", ""),
     "gate_secret": ("9d7c5b2846a3f09c5e71d2b8463a1f0e", "", "short"),
+    "operator_name": ("Northwind", "Søren & Søn", ""),
+    "logo_file": ("/etc/farebox/logo.png", "logo.jpg", ""),
+    "templates": ("/etc/farebox/templates", "templates", ""),
+    "language": ("en", "DE", "pt", "tlh"),
     "trusted_proxies": ("10.0.0.0/8, ::1", "127.0.0.1"),
     "webhook_networks": ("10.0.0.0/8, ::1", "127.0.0.1"),
 }

@@ -24,6 +24,7 @@ UNKNOWN_IDS: Final = {
     "approval_id": "appr_0000000000001",
     "key_id": "key_0000000000001",
     "user_id": "user_0000000000001",
+    "destination_id": "dest_0000000000001",
 }
 
 
