@@ -121,8 +121,27 @@ def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]
         asked = {"type": f"later-{number}", "unitPrice": "1", "startsAt": "2100-01-01T00:00:00Z"}
         return post(path, seeds.support_key, asked)["priceId"]
 
+    def suspended() -> Any:
+        key = post(f"{merchant}/keys", seeds.support_key, {})["key"]["keyId"]
+        return post(f"/api/admin/keys/{key}/suspend", seeds.support_key)["keyId"]
+
+    def hook(path: str) -> Any:
+        # No name server knows this one (RFC 6761), so nothing leaves this machine.
+        asked = {"channel": "webhook", "url": "https://hooks.invalid/farebox", "types": ["topup.posted"]}
+        return post(path, seeds.support_key, asked)["destinationId"]
+
+    told = hook(f"{merchant}/destinations")
+    # Each merchant may have twenty, and so may the operator, so that some can be added still.
+    hooks = [hook("/api/admin/destinations") for _ in range(12)] + [hook(f"{merchant}/destinations") for _ in range(8)]
+    top_ups = [top_up("10", number)["transferId"] for number in range(SPARE)]
+    sent = client.get(f"/api/admin/destinations/{told}/events", headers={"x-api-key": seeds.support_key})
     return {
         "merchants": [seeds.merchant],
+        "told_destinations": [told],
+        "events": [event["eventId"] for event in sent.json()["data"]["sent"]],
+        "destinations": hooks,
+        "urls": [f"https://hooks.invalid/{number}" for number in range(SPARE)],
+        "suspended_keys": [suspended() for _ in range(SPARE)],
         # Only those can be closed.
         "empty_merchants": [
             post("/api/admin/merchants", seeds.support_key, {"name": f"Empty {number}", "currency": "USD"})[
@@ -142,7 +161,7 @@ def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]
         "grants": [give(number)["grantId"] for number in range(SPARE)],
         "charges": [spend("/api/charges", quantity=100)["transferId"] for _ in range(SPARE)],
         # Together they are below what a second person has to approve, whatever grants there are.
-        "top_ups": [top_up("10", number)["transferId"] for number in range(SPARE)],
+        "top_ups": top_ups,
         "approvals": [top_up("5000", number)["approvalId"] for number in range(SPARE)],
         "users": [
             post(f"{merchant}/users", seeds.support_key, {"email": f"{number}@northwind.example"})["userId"]

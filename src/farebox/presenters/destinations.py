@@ -61,7 +61,7 @@ class DestinationData(Struct, frozen=True, rename="camel"):
     url: Annotated[
         str,
         Meta(
-            description="Where it leads; of a chat, what is no secret of it.", examples=["https://example.com/farebox"]
+            description="Where it leads; of a chat, what is no secret of it.", examples=["https://shop.example/farebox"]
         ),
     ]
     types: EventTypes

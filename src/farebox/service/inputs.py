@@ -254,7 +254,7 @@ def thresholds(field: str, texts: list[str], *, credit_limit: int | None = None,
 def runway_thresholds(field: str, days: Sequence[int]) -> tuple[int, ...]:
     """Check the days left to be warned below and sort them, each once."""
     checked = sorted(set(days))
-    if len(checked) > RUNWAY_THRESHOLDS_MAX:
+    if len(days) > RUNWAY_THRESHOLDS_MAX:
         raise InvalidInput(field, f"a merchant may have {RUNWAY_THRESHOLDS_MAX} thresholds in days left at most")
     for item in checked:
         if not 1 <= item <= DAYS_LEFT_MAX:
