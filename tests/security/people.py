@@ -92,6 +92,7 @@ async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
         "/support/webhooks/{destination:str}": f"/support/webhooks/{there['operators']}",
         "{destination:str}": there["destination"],
+        "{destination_id:str}": there["destination"],
         "{event:str}": there["event"],
         "{approval:str}": "appr_0000000000001",
         "{hold:str}": held.hold.id,

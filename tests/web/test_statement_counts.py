@@ -43,6 +43,10 @@ PAGES: Final[list[PageRoute]] = [
 API: Final = [route for route in routes(cast(Services, None)) if route.method == "GET"]
 
 
+QUERIES: Final = {"/api/admin/destinations/{destination_id:str}/attempts": "?event={event:str}"}
+"""What a list has to be told beside its path."""
+
+
 class StatementCounter:
     """Counts the statements that SQLite runs for this process."""
 
@@ -76,7 +80,7 @@ class Counted:
                 self._counter.count = 0
                 if who in ("merchant key", "support key"):
                     key = support_key if who == "support key" else self._site.seeds.merchant_key
-                    reply = await self._site.client.get(self._site.path(path), key)
+                    reply = await self._site.client.get(self._site.path(path + QUERIES.get(path, "")), key)
                 else:
                     reply = await self._site.ask("GET", self._site.path(path), who)
                 assert reply.status < 400 or "{link" in path or "{approval" in path, (path, reply)
