@@ -32,6 +32,8 @@ _ACTION: Final = re.compile(r'<form[^>]*method="post"[^>]*action="(/support[^"]*
 _LINK: Final = re.compile(r'<a[^>]*href="(/support[^"#?]*)')
 _FREE: Final = {"/support/sign-out"}
 """The forms that everybody has who is signed in."""
+_OWN: Final = {"/support/profile/reports"}
+"""What staff choose for themselves, viewers too."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -65,6 +67,7 @@ async def parts(farebox: Farebox) -> dict[str, str]:
         "/support/webhooks/{destination:str}": f"/support/webhooks/{there['operators']}",
         "{destination:str}": there["destination"],
         "{event:str}": there["event"],
+        "{kind:str}": "weekly",
     }
 
 
@@ -80,9 +83,9 @@ def _may(name: str, operation: Operation) -> bool:
 
 
 async def test_each_form_of_the_console_says_what_it_does() -> None:
-    assert [] == [route.path for route in ROUTES if route.post and route.operation == Operation.READ]
+    assert _OWN == {route.path for route in ROUTES if route.post and route.operation == Operation.READ}
     assert {operation for operation in Operation if operation != Operation.READ} == {
-        route.operation for route in ROUTES if route.post
+        route.operation for route in ROUTES if route.post and route.path not in _OWN
     }
 
 
