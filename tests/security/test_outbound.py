@@ -1,4 +1,4 @@
-"""Whom Farebox calls: the database and the mail server that the settings name, and nobody that a request names."""
+"""Whom Farebox calls: the database and the mail server that the settings name, and webhooks and chats past a guard."""
 
 import ast
 from pathlib import Path
@@ -21,14 +21,18 @@ CALLERS: Final = {
     # The settler asks the server that its settings name, and listens for syslog.
     **{f"settle/{name}.py": {"farebox_client"} for name in ("applying", "program", "settler")},
     "settle/streams.py": {"socket"},
+    # Webhooks and chats: it looks their names up, and connects to the addresses alone that the guard allows.
+    "webhooks/connecting.py": {"httpcore2", "socket", "ssl"},
+    # It sends to them by those connections, and trusts the certificates that this machine trusts.
+    "webhooks/sender.py": {"httpcore2", "httpx2", "ssl"},
     # A merchant's own program, which Farebox shows but does not run.
     "web/examples/balance.py": {"urllib.request"},
 }
 """Which files use what can reach another machine."""
 
 REACHING: Final = {
-    *("aiohttp", "aiosmtplib", "asyncpg", "farebox_client", "ftplib", "http.client", "httpx", "httpx2", "imaplib"),
-    *("poplib", "requests", "smtplib"),
+    *("aiohttp", "aiosmtplib", "asyncpg", "farebox_client", "ftplib", "http.client"),
+    *("httpcore", "httpcore2", "httpx", "httpx2", "imaplib", "poplib", "requests", "smtplib"),
     *("socket", "ssl", "telnetlib", "urllib.request", "urllib3", "webbrowser", "websockets", "xmlrpc"),
 }
 REACHING_CALLS: Final = {"open_connection", "create_connection", "sock_connect", "open_unix_connection"}
