@@ -59,7 +59,7 @@ LEFT JOIN destination d ON d.destination_id = o.recipient_id
 WHERE o.merchant_id = $1 AND o.alert_number = $2 AND o.channel = $3 AND o.recipient_id = $4;
 
 -- insert_attempt: write down what came of an attempt, as the next of its delivery, unless it is there
-INSERT INTO delivery_attempt (merchant_id, alert_number, channel, recipient_id, number, at, took, status, answer)
+INSERT INTO delivery_attempt ({delivery_attempt.stored})
 SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), CAST($3 AS SMALLINT), CAST($4 AS BIGINT), coalesce(max(t.number), 0) + 1,
     CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT), CAST($8 AS TEXT)
 FROM delivery_attempt t
