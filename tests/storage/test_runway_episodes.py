@@ -52,12 +52,13 @@ async def test_each_episode_is_told_once_however_many_processes_look(processes: 
     await processes[0].runway_episodes.set_thresholds(ANN, [7])
     for later in range(0, 5 * LOOK_MICROS, LOOK_MICROS):
         await asyncio.gather(*[stores.runway_episodes.tell_of(seen(later)) for stores in processes])
-    (alert,) = await processes[0].deliveries.alerts(ANN, 9)
-    assert (AlertKind.RUNWAY_SHORT, NOW + LOOK_MICROS, 1) == (alert.kind, alert.fired_at, alert.number)
+    alert, top_up_alert = await processes[0].deliveries.alerts(ANN, 9)
+    assert AlertKind.TOP_UP == top_up_alert.kind
+    assert (AlertKind.RUNWAY_SHORT, NOW + LOOK_MICROS, 2) == (alert.kind, alert.fired_at, alert.number)
     assert {"days": 7, "until": NOW + 6 * DAY, "burn_per_day": 8 * UNIT}.items() <= alert.read_facts.items()
-    assert [RunwayEpisode(ANN, 7, NOW, 1, 1)] == await processes[0].runway_episodes.list(ANN)
+    assert [RunwayEpisode(ANN, 7, NOW, 2, 1)] == await processes[0].runway_episodes.list(ANN)
     assert ["ann@example.com"] == [mail.email for mail in await processes[0].deliveries.mails(merchant_id=ANN, limit=9)]
-    assert [] == await processes[0].deliveries.alerts(BEN, 9)
+    assert [AlertKind.TOP_UP] == [alert.kind for alert in await processes[0].deliveries.alerts(BEN, 9)]
 
 
 async def test_money_that_arrives_ends_an_episode(processes: Sequence[Stores]) -> None:
@@ -68,7 +69,13 @@ async def test_money_that_arrives_ends_an_episode(processes: Sequence[Stores]) -
     await do(stores, charge(), top_up(1, "more"))
     for later in (2, 3, 4):
         await stores.runway_episodes.tell_of(seen(later * LOOK_MICROS, arrived_seq=3))
-    assert [2, 1] == [alert.number for alert in await stores.deliveries.alerts(ANN, 9)]
+    told = [(alert.number, alert.kind) for alert in await stores.deliveries.alerts(ANN, 9)]
+    assert [
+        (4, AlertKind.RUNWAY_SHORT),
+        (3, AlertKind.TOP_UP),
+        (2, AlertKind.RUNWAY_SHORT),
+        (1, AlertKind.TOP_UP),
+    ] == told
 
 
 async def test_a_threshold_that_is_removed_meanwhile_is_not_told(processes: Sequence[Stores]) -> None:
@@ -89,4 +96,5 @@ async def test_a_look_that_tells_nothing_leaves_no_alert(processes: Sequence[Sto
     assert [] == await stores.runway_episodes.list(ANN)
     account = await stores.accounts.find(ANN)
     assert account is not None
-    assert 0 == account.alerts_count
+    (alert,) = await stores.deliveries.alerts(ANN, 9)
+    assert (AlertKind.TOP_UP, 1) == (alert.kind, account.alerts_count)
