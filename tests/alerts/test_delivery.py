@@ -213,4 +213,4 @@ async def test_names_arrive_in_mailboxes(ledger: Ledger, server: MailServer, nam
     await dispatcher_of(ledger, server.url).run_once()
     (message,) = server.messages
     assert f"{name}: balance below 400.00 USD" == message["Subject"]
-    assert text_of(message).startswith(f"The balance of {name} fell below 400.00 USD.")
+    assert text_of(message).startswith(f"{name}\n\nYour balance fell below 400.00 USD.\n")

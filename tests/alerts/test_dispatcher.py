@@ -27,6 +27,7 @@ from farebox.alerts.relay import (
 )
 from farebox.alerts.transport import Compose, PermanentFailure, TransientFailure, Transport
 from farebox.core.accounts import Account
+from farebox.core.alerts import AlertKind
 from farebox.service.insight.burn_model import DAY
 from farebox.service.insight.forecast import Runway, RunwayReader
 from farebox.service.people.signing import Signer
@@ -162,7 +163,8 @@ async def test_a_mail_tells_what_the_ledger_and_the_forecast_tell(ledger: Ledger
 async def test_without_users_nothing_is_owed(ledger: Ledger, post: Post) -> None:
     await ledger.fire()
     assert 0 == await dispatcher_of(ledger, post).run_once()
-    assert 1 == len(await ledger.stores.deliveries.alerts(NORTHWIND, 10))
+    alerts = await ledger.stores.deliveries.alerts(NORTHWIND, 10)
+    assert [AlertKind.LOW_BALANCE, AlertKind.TOP_UP] == [alert.kind for alert in alerts]
 
 
 async def test_an_idle_dispatcher_writes_nothing(ledger: Ledger, post: Post) -> None:
@@ -322,7 +324,7 @@ async def test_the_log_names_alerts_and_addresses_and_nobody(
     await ledger.fire("ann@example.com")
     await dispatcher_of(ledger, post).run_once()
     lines = [record.getMessage() for record in caplog.records if record.name == "farebox.alerts"]
-    assert ["alert_38RRBH800000700000001 was sent to ann@example.com"] == lines
+    assert ["alert_38RRBH800000700000002 was sent to ann@example.com"] == lines
 
 
 async def test_run_sends_what_falls_due_while_it_runs(ledger: Ledger, post: Post) -> None:
