@@ -123,6 +123,7 @@ async def test_books_of_before_rules_have_free_requests_from_then_on_and_one_ver
     await stores.connector.migrate(NOW)
     await stores.connector.open()
     await keep_book(stores)
+    await forget_events(full)
     before = await everything(stores, [ANN])
     assert {1, 2} <= {hold.state for hold in before["holds"]}
     await stores.connector.close()
