@@ -643,6 +643,7 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[object]]]] = {
     "users.set_role": lambda stores, item: stores.users.set_role(
         ANN, "one", Role.VIEWER, is_owner_needed=False, audit_entry=item
     ),
+    "users.set_mail_kinds": lambda stores, item: stores.users.set_mail_kinds(ANN, "one", 1 << AlertKind.USED_UP, item),
     "users.stop_mails": lambda stores, item: stores.users.stop_mails(ANN, 1, 1 << AlertKind.LOW_BALANCE, item),
     "users.remove": lambda stores, item: stores.users.remove(ANN, "one", is_owner_needed=False, audit_entry=item),
 }
