@@ -51,6 +51,7 @@ def test_a_merchant_is_made_listed_and_shown(shell: Shell) -> None:
         "isFrozen": False,
         "owed": "0.00",
         "thresholds": [{"amount": "100.00", "isArmed": False}],
+        "runwayThresholds": [],
         "closedAt": None,
         "tags": [],
     } == {name: value for name, value in shown.items() if name != "createdAt"}
