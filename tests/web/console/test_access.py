@@ -10,10 +10,12 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.storage.records import Realm, Role
+from farebox.web.pages import render
 from farebox.web.pages.console.table import console_routes
 from farebox.web.pages.routes import Audience, PageRoute
 from farebox.web.schemas.spending import HoldRequest
 from tests.support.app_client import AppClient
+from tests.support.destinations import add_destinations
 from tests.support.server import Seeds, give_credit, seed
 from tests.web.console.visitor import FORM, Visitor, words
 
@@ -26,11 +28,15 @@ TO_LISTS: Final = re.compile(
 )
 """Pages that are elsewhere, or about somebody or something that their query names, and without it lead to the list."""
 
+MAILS: Final = re.compile(r"/support(/profile|/merchants/mer_\w+)/reports/weekly")
+"""What shows a mail as its reader would get it, with the styles that a mail carries itself."""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def parts(farebox: Farebox) -> dict[str, str]:
-    """What a path names: a merchant, transfer, request and keys that are there."""
+    """What a path names: a merchant, transfer, request, keys and webhooks that are there, and a kind of report."""
     seeds = await seed(farebox)
+    there = await add_destinations(farebox, seeds.merchant_id)
     (own,) = await farebox.services.merchants.keys(seeds.merchant_id)
     service = (await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
     await farebox.services.operations.top_up(seeds.merchant_id, amount="5000", reference="R", note=None, principal=None)
@@ -43,6 +49,10 @@ async def parts(farebox: Farebox) -> dict[str, str]:
         "{approval:str}": approval.id,
         "{grant:str}": (await give_credit(farebox, seeds.merchant_id)).id,
         "{hold:str}": await _hold(farebox, seeds),
+        "/support/webhooks/{destination:str}": f"/support/webhooks/{there['operators']}",
+        "{destination:str}": there["destination"],
+        "{event:str}": there["event"],
+        "{kind:str}": "weekly",
     }
 
 
@@ -68,7 +78,9 @@ async def test_a_page_is_for_support_alone(
         assert (nobody.header("location") or "").startswith("/support/sign-in?next=")
         shown = await sam.get(path)
         assert shown.status == (303 if TO_LISTS.fullmatch(path) else 200), words(shown)
-        assert "style=" not in shown.body.decode()
+        is_mail = MAILS.fullmatch(path) is not None
+        assert (render.MAIL_POLICY if is_mail else render.POLICY) == shown.header("content-security-policy")
+        assert is_mail == ("style=" in shown.body.decode())
     if route.post is not None:
         nobody = await client.send("POST", path, headers=[FORM], body=b"csrf_token=x")
         assert (303, "/support/sign-in") == (nobody.status, nobody.header("location"))
