@@ -380,12 +380,14 @@ async def test_only_owners_change_keys_and_people(shop: Shop, path: str) -> None
 
 
 async def test_a_viewer_changes_nothing_and_is_offered_nothing(shop: Shop) -> None:
+    """Nothing of the account, that is: what they are told themselves is theirs to choose."""
+    own = {"/alerts": f"{shop.url}/alerts/choices", "/alerts/reports": f"{shop.url}/alerts/reports"}
     for path in ("/alerts", "/alerts/test"):
         assert 403 == (await shop.viewer.post(f"{shop.url}{path}", amount="1")).status
-    for path in ("", "/statement", "/prices", "/alerts", "/keys", "/people", "/developers"):
+    for path in ("", "/statement", "/prices", "/alerts", "/alerts/reports", "/keys", "/people", "/developers"):
         body = (await shop.viewer.get(f"{shop.url}{path}")).body.decode()
         posts = re.findall(r'<form[^>]+method="post"[^>]+action="([^"]+)"', body)
-        assert ["/sign-out"] == posts, path
+        assert ["/sign-out", *([own[path]] if path in own else [])] == posts, path
 
 
 async def test_a_form_without_its_mark_is_refused(shop: Shop) -> None:
