@@ -27,6 +27,8 @@ METHODS: Final = {"get", "post", "put", "patch", "delete"}
 ID: Final = re.compile("[a-z]+_[0-9A-Z]{13}")
 APPROVAL_ABOVE: Final = "500"
 BALANCE: Final = "499"
+BODIES: Final = {"end": b'{"reason": "r"}', "mailed": b'{"types": ["balance.low"]}'}
+"""What an endpoint asks for that names one thing within a merchant, by the end of its path; of others, nothing."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ async def test_every_endpoint_that_names_one_thing_within_a_merchant_is_tried_wi
             continue
         for method in METHODS & item.keys():
             # A body that is wrong is told of ahead of what its path names.
-            body = b'{"reason": "r"}' if path.endswith("/end") else b"{}"
+            body = BODIES.get(path.rsplit("/", 1)[1], b"{}")
             for name in merchants.ben.names:
                 target = path.replace("{merchant_id}", merchants.ann.seeds.merchant)
                 target = re.sub(r"\{\w+\}", quote(name, safe=""), target)
