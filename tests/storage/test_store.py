@@ -311,7 +311,6 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "merchants.search": lambda stores: stores.merchants.search("a", limit=9, offset=0),
     "merchants.with_accounts": lambda stores: stores.merchants.with_accounts([ANN]),
     "merchants.counts": lambda stores: stores.merchants.counts(),
-    "users.is_registered": lambda stores: stores.users.is_registered(ANN, 1),
     "users.with_logins": lambda stores: stores.users.with_logins(ANN),
     "users.memberships": lambda stores: stores.users.memberships("ann@example.com"),
     "users.find": lambda stores: stores.users.find(ANN, "ann@example.com"),
@@ -1301,10 +1300,10 @@ async def test_a_withdrawn_mail_is_never_due_again(stores: Stores) -> None:
 async def test_a_user_is_registered_until_removed(stores: Stores) -> None:
     await add_merchant(stores)
     await stores.users.add(USERS[0])
-    assert await stores.users.is_registered(ANN, USERS[0].user_id)
-    assert not await stores.users.is_registered(BEN, USERS[0].user_id)
+    assert USERS[0] == await stores.users.at(ANN, USERS[0].user_id)
+    assert await stores.users.at(BEN, USERS[0].user_id) is None
     await stores.users.remove(ANN, USERS[0].email, is_owner_needed=False)
-    assert not await stores.users.is_registered(ANN, USERS[0].user_id)
+    assert await stores.users.at(ANN, USERS[0].user_id) is None
 
 
 @every_store

@@ -94,10 +94,6 @@ class UserStore(SubjectStore):
 
         await self._connector.run_in_transaction(write, audit_entry)
 
-    async def is_registered(self, merchant_id: int, user_id: int) -> bool:
-        """Tell whether a user is registered on a merchant's account now."""
-        return await self._row("is_registered", merchant_id, user_id) is not None
-
     async def at(self, merchant_id: int, user_id: int) -> User | None:
         """Read one user of a merchant's account; None if they are not registered there."""
         row = await self._row("user_at", merchant_id, user_id)

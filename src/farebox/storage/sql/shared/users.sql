@@ -13,9 +13,6 @@ FROM merchant_user u WHERE u.mailbox = $1 ORDER BY name, u.merchant_id;
 -- role: tell what a mailbox's user may do on a merchant's account
 SELECT role FROM merchant_user WHERE merchant_id = $1 AND mailbox = $2;
 
--- is_registered: look up whether a user is registered on a merchant's account
-SELECT 1 FROM merchant_user WHERE merchant_id = $1 AND user_id = $2;
-
 -- user_at: read one user of a merchant's account
 SELECT {user} FROM merchant_user WHERE merchant_id = $1 AND user_id = $2;
 
