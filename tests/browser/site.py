@@ -1,6 +1,7 @@
 """A site to walk through: the demo's merchants with their past, people who can sign in, and a server over it all."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service import parsing
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Login, Realm, Role
+from tests.support.destinations import add_destinations
 from tests.support.server import Server, open_farebox
 
 OWNER = "ann@northwind.example"
@@ -39,6 +41,7 @@ class Site:
     support_key: str
     approval: str
     """A request that waits."""
+    _destinations: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     async def make(cls, database_url: str) -> Self:
@@ -74,6 +77,15 @@ class Site:
     def account(self) -> str:
         """Where the merchant's dashboard is."""
         return f"{self.server.url}/accounts/{self.merchant}"
+
+    async def destinations(self, farebox: Farebox, **named: str) -> Mapping[str, str]:
+        """Return the ids of a webhook of the merchant's, of one of the operator's, and of an event that both have.
+
+        They are added when they are first asked for, with what else `add_destinations` takes.
+        """
+        if not self._destinations:
+            self._destinations.update(await add_destinations(farebox, self.merchant_id, **named))
+        return self._destinations
 
     async def sign_in(self, page: Page, email: str) -> None:
         """Sign somebody in as they do it: by the form."""

@@ -12,9 +12,14 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page
 
+from farebox.bootstrap import Farebox
 from farebox.cli import demo
 from farebox.core import ids
+from farebox.core.alerts import AlertKind
+from farebox.service.reports.choices import ReportKind
+from farebox.service.reports.links import PATH as REPORTS_PATH
 from farebox.service.statements.reader import Selection
+from farebox.storage.records import Realm
 from farebox.web.pages.live import Live
 from farebox.web.pages.routes import Audience, PageRoute
 from farebox.web.pages.table import page_routes
@@ -72,17 +77,35 @@ async def path_of(site: Site, path: str) -> str:
         grants = (await farebox.services.grants.page(site.merchant_id, cursor=None, limit=1)).grants
         holds = (await farebox.services.open_holds.page(site.merchant_id, cursor=None, limit=1)).holds
         latest = await farebox.services.statements.page(site.merchant_id, Selection(kind="charge"), limit=1)
+        there = await site.destinations(farebox)
+        link = await link_of(farebox, site, path) if "{link" in path else ""
     values = {
         "merchant": site.merchant,
         "transfer": latest.transfers[0].id,
         "key": ids.public_id(ids.KEY, key.key_id),
         "approval": site.approval,
         "kind": "weekly",
+        "destination": there["destination" if "{merchant" in path else "operators"],
+        "event": there["event"],
+        "link": link,
         "grant": grants[0].id,
         "hold": holds[0].hold.id if holds else await site.hold(1),
     }
     query = next((query for end, query in QUERIES.items() if path.endswith(end)), "")
     return re.sub(r"\{(\w+):str\}", lambda match: values[match[1]], path) + query
+
+
+async def link_of(farebox: Farebox, site: Site, path: str) -> str:
+    """Write what a link to end the owner's mails names: those of an alert, or reports."""
+    login = await farebox.stores.logins.find(Realm.MERCHANT, OWNER)
+    assert login is not None
+    if path.startswith(REPORTS_PATH):
+        url = await farebox.services.report_links.url(
+            login.login_id, site.merchant_id, ReportKind.WEEKLY, public_url=""
+        )
+        return url.removeprefix(REPORTS_PATH)
+    owner = next(user for user in await farebox.stores.users.list(site.merchant_id) if user.email == OWNER)
+    return await farebox.services.unsubscribing.link_text(owner, AlertKind.LOW_BALANCE)
 
 
 def name_of(path: str) -> str:

@@ -15,16 +15,18 @@ NOWHERE: Final = "https://hooks.invalid/farebox"
 """A name that no name server knows, ever (RFC 6761)."""
 
 
-async def add_destinations(farebox: Farebox, merchant_id: int) -> Mapping[str, str]:
+async def add_destinations(
+    farebox: Farebox, merchant_id: int, *, name: str = "orders", url: str = NOWHERE
+) -> Mapping[str, str]:
     """Add both, and return the ids of all three; what the operator had before is deleted, as there may be so many."""
     for before in await farebox.services.destinations.list(None):
         await farebox.services.destinations.delete(before, principal=None)
     made = {}
-    for name, whose in (("destination", merchant_id), ("operators", None)):
+    for part, whose in (("destination", merchant_id), ("operators", None)):
         new = await farebox.services.destinations.add(
-            whose, Channel.WEBHOOK, NOWHERE, types=offered_types(is_operator=False), name="orders", principal=None
+            whose, Channel.WEBHOOK, url, types=offered_types(is_operator=False), name=name, principal=None
         )
-        made[name] = new.destination.id
+        made[part] = new.destination.id
     return {**made, "event": await tell(farebox, merchant_id)}
 
 
