@@ -29,7 +29,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
 
 async def test_page_shows_every_operation(server: Server, page: Page) -> None:
     document = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()
-    # What is sent to webhooks stands among them, by the names of its events.
+    # The requests that are sent to webhooks stand among them, by the names of its events.
     described = [*document["paths"].items(), *document["webhooks"].items()]
     operations = sorted([path, method.upper()] for path, item in described for method in item)
     await page.goto(f"{server.url}/docs")

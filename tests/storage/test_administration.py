@@ -128,7 +128,7 @@ async def test_an_entry_that_is_written_again_stays_one(stores: Stores) -> None:
     assert [audit_entry(5)] == await audit_entries(stores)
 
 
-ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
+ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[object]]]] = {
     "merchants.create": lambda stores, item: stores.merchants.create(
         Merchant(BEN, "Ben", NOW), Account(BEN, "USD"), merchant_key(BEN, BEN), item
     ),
