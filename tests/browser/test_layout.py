@@ -30,6 +30,8 @@ REFERENCE: Final = "INV" + "9" * 125
 NOTE: Final = "n" * 500
 TYPE: Final = f"1024-x-1024/50-steps/{'W' * 150}/amazon.nova-canvas-v1:0"[:200]
 ADDRESS: Final = f"{'a' * 60}@{'b' * 60}.{'c' * 60}.example"
+HOST: Final = f"{'h' * 60}.{'i' * 60}.{'j' * 60}.invalid"
+DESTINATION: Final = "W" * 80
 SAM: Final = Principal("w" * 120 + "@farebox.example", roles=EVERY_ROLE)
 
 
@@ -59,6 +61,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             await services.operations.top_up(
                 site.merchant_id, amount="999999999999.12", reference=f"B{reference[1:]}", note=NOTE, **moves
             )
+        await site.destinations(farebox, name=DESTINATION, url=f"https://{HOST}/{'p' * 500}?token={'q' * 200}")
         (approval, *_) = await services.approvals.page(merchant_id=site.merchant_id, before=None, limit=1)
         await services.approvals.reject(site.merchant_id, approval.approval_id, principal=SAM)
     await site.charge(TYPE, 934_567)

@@ -44,6 +44,17 @@ async def test_every_mail_is_readable(new_context: NewContext, code: str, scheme
             await screenshot(page, PICTURES[code, scheme, size])
 
 
+@pytest.mark.parametrize("viewport", [PHONE, WINDOW], ids=["phone", "window"])
+async def test_a_fact_of_one_long_word_fits(new_context: NewContext, viewport: ViewportSize) -> None:
+    page = await (await new_context(viewport=viewport)).new_page()
+    for sample in sample_mails(SKYLINE, language("en")):
+        await page.set_content(as_opened(sample.message))
+        values = page.locator("td.value")
+        if await values.count():
+            await values.first.evaluate("(value, word) => value.textContent = word", "INV" + "9" * 125)
+        assert viewport["width"] == await page.evaluate("document.documentElement.scrollWidth"), sample.name
+
+
 def as_opened(message: EmailMessage) -> str:
     """Return a mail's HTML as a mail program shows it: with the pictures that the mail carries, and no others."""
     html = message.get_body(("html",))
