@@ -91,5 +91,5 @@ WHERE channel = $1 AND recipient_id = $2 AND state = {DeliveryState.WAITING};
 
 -- forget_attempts: forget attempts of before a time, about so many at most
 DELETE FROM delivery_attempt
-WHERE at < $1 AND at <= coalesce((SELECT at FROM delivery_attempt WHERE at < $1 ORDER BY at LIMIT 1 OFFSET $2), $1)
+WHERE at < $1 AND at <= coalesce((SELECT at FROM delivery_attempt WHERE at < $1 ORDER BY at LIMIT 1 OFFSET $2 - 1), $1)
 RETURNING number;
