@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from farebox.bootstrap import Farebox
-from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.alerts import AlertKind
 from farebox.service.event_types import offered_types
@@ -38,4 +37,4 @@ async def tell(farebox: Farebox, merchant_id: int) -> str:
 
     alert = await farebox.stores.deliveries.tell(merchant_id, AlertKind.RUNWAY_SHORT, farebox.clock.now(), due)
     assert alert is not None
-    return ids.book_id(ids.ALERT, merchant_id=merchant_id, seq=alert.number)
+    return alert.id

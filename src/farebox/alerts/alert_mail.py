@@ -19,7 +19,7 @@ from farebox.storage.records import Delivery
 
 def alert_mail_name(mail: Delivery) -> str:
     """Name a mail by its alert, for people and for its Message-ID."""
-    return ids.book_id(ids.ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)
+    return mail.alert.id
 
 
 def message_id(mail: Delivery, settings: MailSettings) -> str:

@@ -108,6 +108,11 @@ class Alert(Struct, frozen=True, gc=False):
     """What else is to be told, as `written_facts` writes it; None for an alert of a time that knew no facts."""
 
     @property
+    def id(self) -> str:
+        """The public id: that of the event, for whom it is told."""
+        return ids.book_id(ids.ALERT, merchant_id=self.merchant_id, seq=self.number)
+
+    @property
     def transfer_id(self) -> str | None:
         """The public id of the transfer that `transfer_seq` names."""
         if self.transfer_seq is None:

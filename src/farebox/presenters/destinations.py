@@ -152,7 +152,7 @@ def sent_data(sent: Sent) -> SentData:
     """Tell of an event that was sent."""
     delivery, alert = sent.delivery, sent.delivery.alert
     return SentData(
-        event_id=event_id(delivery),
+        event_id=alert.id,
         type=EVENT_TYPES[alert.kind],
         happened_at=inputs.format_time(alert.fired_at),
         state=DELIVERY_WORDS[delivery.state],
@@ -169,11 +169,6 @@ def tested_data(answer: TestAnswer) -> TestData:
     return TestData(
         is_delivered=answer.is_delivered, took_ms=round(answer.took / 1000), status=answer.status, answer=answer.text
     )
-
-
-def event_id(delivery: Delivery) -> str:
-    """Name the event that a delivery is of."""
-    return ids.book_id(ids.ALERT, merchant_id=delivery.alert.merchant_id, seq=delivery.alert.number)
 
 
 def last_error(delivery: Delivery, attempt: DeliveryAttempt | None) -> str:

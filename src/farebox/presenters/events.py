@@ -342,7 +342,7 @@ def event_data(alert: Alert) -> EventData:
     """Tell of an alert."""
     facts = alert.read_facts
     account = {
-        "alert_id": ids.book_id(ids.ALERT, merchant_id=alert.merchant_id, seq=alert.number),
+        "alert_id": alert.id,
         "merchant_id": ids.public_id(ids.MERCHANT, alert.merchant_id),
         "currency": facts["currency"],
         "posted": format_amount(alert.posted),

@@ -122,7 +122,7 @@ def mail_data(mail: Delivery | AccountMail, pause: MailServerPause | None) -> Ma
     threshold, refused, posted = (None, None, None) if alert is None else (alert.threshold, alert.refused, alert.posted)
     return MailData(
         kind=mail_kind(mail),
-        alert_id=None if alert is None else ids.book_id(ids.ALERT, merchant_id=alert.merchant_id, seq=alert.number),
+        alert_id=None if alert is None else alert.id,
         merchant_id=id_or_none(ids.MERCHANT, merchant_id),
         email=mail.email,
         state=STATE_WORDS[mail.state],

@@ -327,6 +327,5 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
 
     def _name(self, item: OutgoingMessage) -> str:
         alert = item.message.delivery.alert
-        alert_id = ids.book_id(ids.ALERT, merchant_id=alert.merchant_id, seq=alert.number)
         destination_id = ids.public_id(ids.DESTINATION, item.message.delivery.recipient_id)
-        return f"{EVENT_TYPES[alert.kind]} {alert_id} to {destination_id}"
+        return f"{EVENT_TYPES[alert.kind]} {alert.id} to {destination_id}"

@@ -49,6 +49,5 @@ class WebhookTransport:
 
 def webhook_id(message: OwedMessage) -> str:
     """Name a message: its alert and its destination, the same at every attempt."""
-    alert = message.delivery.alert
-    alert_id = ids.book_id(ids.ALERT, merchant_id=alert.merchant_id, seq=alert.number)
-    return f"{alert_id}_{ids.public_id(ids.DESTINATION, message.delivery.recipient_id)}"
+    delivery = message.delivery
+    return f"{delivery.alert.id}_{ids.public_id(ids.DESTINATION, delivery.recipient_id)}"

@@ -364,9 +364,9 @@ class Destinations:
         """
         ensure_may(principal, Operation.MANAGE_DESTINATIONS)
         _ensure_on(destination)
-        now, alert = self._clock.now(), delivery.alert
-        event = ids.book_id(ids.ALERT, merchant_id=alert.merchant_id, seq=alert.number)
-        entry = self._entry(principal, Action.REPLAY_DELIVERIES, destination, f"{destination.name}, {event}")
+        now = self._clock.now()
+        detail = f"{destination.name}, {delivery.alert.id}"
+        entry = self._entry(principal, Action.REPLAY_DELIVERIES, destination, detail)
         with translated(missing="no such event was sent there"):
             await self._stores.destinations.replay(
                 delivery, now, entry, repeat_of(request_key, destination.destination_id, now)

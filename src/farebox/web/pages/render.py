@@ -246,11 +246,6 @@ def public_id(kind: str, number: int) -> str:
     return ids.public_id(f"{kind}_", number)
 
 
-def book_id(kind: str, merchant_id: int, number: int) -> str:
-    """Write the public id of what a merchant's book numbers: an alert ("alert") and the like."""
-    return ids.book_id(f"{kind}_", merchant_id=merchant_id, seq=number)
-
-
 @cache
 def _environment(code: str) -> Environment:
     spoken = language(code)
@@ -284,7 +279,6 @@ def _environment(code: str) -> Environment:
         wallet_before=wallet_before,
         browser_name=partial(browser_name, spoken=spoken),
         public_id=public_id,
-        book_id=book_id,
         roles_in_words=roles_in_words,
         key_state=key_state,
         has_ended=has_ended,
