@@ -336,6 +336,14 @@ def public_id(field: str, prefix: str, text: str) -> int:
         ) from error
 
 
+def event_id(field: str, text: str) -> tuple[int, int]:
+    """Read the merchant's number and the alert's within its book out of an event's id."""
+    try:
+        return parsing.parse_book_id(ids.ALERT, text)
+    except parsing.InvalidId as error:
+        raise InvalidInput(field, f"{text[:40]!r} is not an event's id; one begins with {ids.ALERT}") from error
+
+
 def _line(field: str, text: str, chars_max: int) -> str:
     """Check one line of text: something to see, no control characters, surrogates or line breaks of any kind."""
     wrong = None

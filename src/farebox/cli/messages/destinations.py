@@ -1,7 +1,5 @@
 """Webhooks and chats, from a shell: set up, tried, and what was sent there."""
 
-from typing import Final
-
 import click
 
 from farebox.cli.context import CommandContext, command, merchant_id_or_none, short_time, table
@@ -18,12 +16,15 @@ from farebox.presenters.destinations import (
     tested_data,
 )
 from farebox.presenters.event_words import EVENT_WORDS
-from farebox.service import inputs, parsing
+from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.event_types import offered_types
-from farebox.service.people.destinations import OVERLAP_SECONDS_DEFAULT, Destination, NewDestination
-
-_NEWEST: Final = 2**62
+from farebox.service.people.destinations import (
+    OVERLAP_SECONDS_DEFAULT,
+    SENT_ROWS_MAX,
+    Destination,
+    NewDestination,
+)
 
 
 @click.group("webhook")
@@ -132,11 +133,11 @@ async def webhook_test(context: CommandContext, destination_id: str) -> None:
 
 @command("sent", group=webhook_group)
 @click.argument("destination_id")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, SENT_ROWS_MAX), default=50, show_default=True)
 async def webhook_sent(context: CommandContext, destination_id: str, limit: int) -> None:
     """List what was sent there, newest first, and what was answered."""
     destinations = context.farebox.services.destinations
-    sent = await destinations.sent(await _named(context, destination_id), before=_NEWEST, limit=limit)
+    sent = await destinations.sent(await _named(context, destination_id), limit=limit)
     told = [sent_data(each) for each in sent]
     rows = [
         (
@@ -160,7 +161,9 @@ async def webhook_sent(context: CommandContext, destination_id: str, limit: int)
 async def webhook_attempts(context: CommandContext, destination_id: str, event_id: str) -> None:
     """List the attempts to send one event, the last first."""
     destination = await _named(context, destination_id)
-    _, attempts = await context.farebox.services.destinations.delivery(destination, *_event(event_id))
+    _, attempts = await context.farebox.services.destinations.delivery(
+        destination, *inputs.event_id("EVENT_ID", event_id)
+    )
     told = [attempt_data(each) for each in attempts]
     rows = [
         (
@@ -194,7 +197,7 @@ async def webhook_replay(
     """Send one event once more, or what happened in a time; each keeps its id."""
     destination, destinations = await _named(context, destination_id), context.farebox.services.destinations
     if event_id is not None:
-        delivery, _ = await destinations.delivery(destination, *_event(event_id))
+        delivery, _ = await destinations.delivery(destination, *inputs.event_id("EVENT_ID", event_id))
         await destinations.replay(destination, delivery, principal=context.principal)
         count = 1
     elif since is None or until is None:
@@ -218,18 +221,6 @@ async def webhook_delete(context: CommandContext, destination_id: str) -> None:
 async def _named(context: CommandContext, text: str) -> Destination:
     number = inputs.public_id("DESTINATION_ID", ids.DESTINATION, text)
     return await context.farebox.services.destinations.get(number)
-
-
-def _event(text: str) -> tuple[int, int]:
-    """Read an event's id.
-
-    Raises:
-        InvalidInput: it can be none.
-    """
-    try:
-        return parsing.parse_book_id(ids.ALERT, text)
-    except parsing.InvalidId as error:
-        raise InvalidInput("EVENT_ID", f"{text[:40]!r} is not an event's id; one begins with alert_") from error
 
 
 def _answer_new(context: CommandContext, made: NewDestination) -> None:

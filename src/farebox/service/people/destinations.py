@@ -56,6 +56,8 @@ ATTEMPTS_MAX: Final = 100
 _CHANNEL_WORDS: Final = {Channel.WEBHOOK: "webhook", Channel.CHAT: "chat"}
 _MICROS_PER_SECOND: Final = 1_000_000
 _NAME_CHARS_MAX: Final = 80
+_NEWEST: Final = 2**62
+"""After every number of an alert, and every time."""
 
 
 class TestAnswer(Protocol):
@@ -330,10 +332,15 @@ class Destinations:
                 await self._stores.repeats.claim(request_key.makes(destination.destination_id, now))
         return await self._channels[Channel(destination.channel)].send_test(destination)
 
-    async def sent(self, destination: Destination, *, before: int, limit: int) -> Sequence[Sent]:
-        """List what was sent to a destination, or is to be, newest first, as the store does."""
+    async def sent(self, destination: Destination, *, before: int | None = None, limit: int) -> Sequence[Sent]:
+        """List what was sent to a destination, or is to be, newest first, as the store does; from the newest with None.
+
+        `limit` is SENT_ROWS_MAX at most.
+        """
         with translated():
-            return await self._stores.destinations.sent(destination, before=before, limit=limit)
+            return await self._stores.destinations.sent(
+                destination, before=_NEWEST if before is None else before, limit=limit
+            )
 
     async def delivery(
         self, destination: Destination, merchant_id: int, alert_number: int

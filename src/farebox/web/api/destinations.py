@@ -1,9 +1,11 @@
 """Webhooks and chats, as support sets them up for merchants and for the operator, and what was sent there."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from farebox.core import ids
+from msgspec import Struct
+
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.presenters.destinations import (
@@ -17,9 +19,9 @@ from farebox.presenters.destinations import (
     sent_data,
     tested_data,
 )
-from farebox.service import parsing
+from farebox.service import inputs
 from farebox.service.errors import InvalidInput
-from farebox.service.people.destinations import Destination
+from farebox.service.people.destinations import Destination, NewDestination
 from farebox.web.api.answers import answer, answer_once
 from farebox.web.api.paths import MERCHANT_PATH, destination_in_path, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
@@ -40,7 +42,6 @@ _ALL: Final = "/api/admin/destinations"
 _ONE: Final = "/api/admin/destinations/{destination_id:str}"
 _MANAGE: Final = (Operation.MANAGE_DESTINATIONS,)
 _UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
-_NEWEST: Final = 2**62
 
 
 class DestinationEndpoints(Endpoints):
@@ -163,14 +164,7 @@ class DestinationEndpoints(Endpoints):
             overlap_seconds=body.overlap_seconds,
             secret=body.secret or "",
         )
-        return await answer_once(
-            self._services.repeats,
-            request,
-            body,
-            make=rotate,
-            find=self._services.destinations.made,
-            data=new_destination_data,
-        )
+        return await self._made(request, body, rotate)
 
     @route(
         method="POST",
@@ -198,7 +192,7 @@ class DestinationEndpoints(Endpoints):
     async def list_sent(self, request: ApiRequest, query: SentQuery) -> Answer:
         """List what was sent to a destination."""
         destination = await self._named(request)
-        sent = await self._services.destinations.sent(destination, before=_NEWEST, limit=query.limit)
+        sent = await self._services.destinations.sent(destination, limit=query.limit)
         return answer(SentListData([sent_data(each) for each in sent]))
 
     @route(
@@ -212,7 +206,7 @@ class DestinationEndpoints(Endpoints):
     async def list_attempts(self, request: ApiRequest, query: AttemptsQuery) -> Answer:
         """List the attempts of one event."""
         destination = await self._named(request)
-        _, attempts = await self._services.destinations.delivery(destination, *_event("event", query.event))
+        _, attempts = await self._services.destinations.delivery(destination, *inputs.event_id("event", query.event))
         return answer(AttemptsData([attempt_data(each) for each in attempts]))
 
     @route(
@@ -233,7 +227,7 @@ class DestinationEndpoints(Endpoints):
         if body.event_id is not None:
             if body.since is not None or body.until is not None:
                 raise InvalidInput("eventId", "name an event or a time, not both")
-            delivery, _ = await destinations.delivery(destination, *_event("eventId", body.event_id))
+            delivery, _ = await destinations.delivery(destination, *inputs.event_id("eventId", body.event_id))
             await destinations.replay(destination, delivery, principal=request.principal)
             return answer(ReplayedData(1))
         count = await destinations.replay_range(
@@ -262,23 +256,10 @@ class DestinationEndpoints(Endpoints):
             name=body.name or "",
             secret=body.secret or "",
         )
+        return await self._made(request, body, add)
+
+    async def _made(self, request: ApiRequest, body: Struct, make: Callable[..., Awaitable[NewDestination]]) -> Answer:
+        services = self._services
         return await answer_once(
-            self._services.repeats,
-            request,
-            body,
-            make=add,
-            find=self._services.destinations.made,
-            data=new_destination_data,
+            services.repeats, request, body, make=make, find=services.destinations.made, data=new_destination_data
         )
-
-
-def _event(field: str, text: str) -> tuple[int, int]:
-    """Read which event is meant.
-
-    Raises:
-        InvalidInput: it can be none.
-    """
-    try:
-        return parsing.parse_book_id(ids.ALERT, text)
-    except parsing.InvalidId as error:
-        raise InvalidInput(field, f"{text[:40]!r} is not an event's id; one begins with alert_") from error

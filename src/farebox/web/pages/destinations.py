@@ -35,7 +35,6 @@ from farebox.web.pages.request import PageRequest, no_such_page
 DESTINATION: Final = "{destination:str}"
 EVENT: Final = "{event:str}"
 ROWS: Final = 50
-_NEWEST: Final = 2**62
 _BEFORE: Final = "before"
 _FIELDS: Final = {"overlapSeconds": "overlap"}
 _URL: Final = "url"
@@ -327,8 +326,8 @@ class DestinationPages(ABC):
     async def _one(self, request: PageRequest, status: int = 200) -> Response:
         whose, destination = await self._seen(request)
         before = request.query(_BEFORE)
-        limit = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else _NEWEST
-        rows = await request.services.destinations.sent(destination, before=limit, limit=ROWS + 1)
+        cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+        rows = await request.services.destinations.sent(destination, before=cursor, limit=ROWS + 1)
         sent, is_more = cut(rows, ROWS)
         chosen = request.form.all("types") if "types" in request.form else types_of(destination.kinds)
         return await self._page(

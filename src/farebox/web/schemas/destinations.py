@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from farebox.presenters.destinations import AttemptData, DestinationData, SentData
-from farebox.service.people.destinations import OVERLAP_SECONDS_MAX
+from farebox.service.people.destinations import OVERLAP_SECONDS_DEFAULT, OVERLAP_SECONDS_MAX, SENT_ROWS_MAX
 
 EVENT_LIST: Final = Meta(
     description="The events that it wants, such as balance.low; one or more.",
@@ -57,10 +57,10 @@ class RotateSecretRequest(Struct, rename="camel", forbid_unknown_fields=True):
         int,
         Meta(
             description="How long messages are signed with the one before as well.",
-            examples=[86400],
+            examples=[OVERLAP_SECONDS_DEFAULT],
             extra_json_schema={"minimum": 0, "maximum": OVERLAP_SECONDS_MAX},
         ),
-    ] = 86400
+    ] = OVERLAP_SECONDS_DEFAULT
     secret: Secret = None
 
 
@@ -93,7 +93,7 @@ class MailedRequest(Struct, rename="camel", forbid_unknown_fields=True):
 class SentQuery(Struct, rename="camel", forbid_unknown_fields=True):
     """The newest of what was sent to a destination."""
 
-    limit: Annotated[int, Meta(ge=1, le=500, description="How many at most.", examples=[100])] = 100
+    limit: Annotated[int, Meta(ge=1, le=SENT_ROWS_MAX, description="How many at most.", examples=[100])] = 100
 
 
 class AttemptsQuery(Struct, rename="camel", forbid_unknown_fields=True):
