@@ -245,16 +245,9 @@ def _key_rotated(told: _Told) -> str:
     return f"made {_key_and_roles(text)[0]} in place of {old}"
 
 
-def _key_revoked(told: _Told) -> str:
-    return f"revoked {_key_and_roles(told.detail)[0]}"
-
-
-def _key_suspended(told: _Told) -> str:
-    return f"suspended {_key_and_roles(told.detail)[0]}"
-
-
-def _key_resumed(told: _Told) -> str:
-    return f"resumed {_key_and_roles(told.detail)[0]}"
+def _of_key(words: str) -> Callable[[_Told], str]:
+    """Tell of something that was done about the key that is the whole detail."""
+    return lambda told: words.format(_key_and_roles(told.detail)[0])
 
 
 def _key_assigned(told: _Told) -> str:
@@ -413,9 +406,9 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.CREATE_KEY: _key_made,
     Action.EXPIRE_KEY: _key_ends,
     Action.ROTATE_KEY: _key_rotated,
-    Action.REVOKE_KEY: _key_revoked,
-    Action.SUSPEND_KEY: _key_suspended,
-    Action.RESUME_KEY: _key_resumed,
+    Action.REVOKE_KEY: _of_key("revoked {}"),
+    Action.SUSPEND_KEY: _of_key("suspended {}"),
+    Action.RESUME_KEY: _of_key("resumed {}"),
     Action.ASSIGN_KEY: _key_assigned,
     Action.RENAME_KEY: _key_renamed,
     Action.SET_KEY_BUDGET: _key_limited,

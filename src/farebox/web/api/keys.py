@@ -110,10 +110,7 @@ class KeyEndpoints(Endpoints):
     )
     async def revoke_key(self, request: ApiRequest) -> Answer:
         """Close a key at once."""
-        key_id = key_in_path(request)
-        is_done_now = await self._services.merchants.revoke_key(key_id, principal=request.principal)
-        key = await self._services.merchants.key(key_id)
-        return answer(await self._data(key), replay_headers(is_replay=not is_done_now))
+        return await self._changed(request, self._services.merchants.revoke_key)
 
     @route(
         method="POST",
@@ -129,10 +126,7 @@ class KeyEndpoints(Endpoints):
     )
     async def suspend_key(self, request: ApiRequest) -> Answer:
         """Let a key open nothing until it is resumed."""
-        key_id = key_in_path(request)
-        is_done_now = await self._services.merchants.suspend_key(key_id, principal=request.principal)
-        key = await self._services.merchants.key(key_id)
-        return answer(await self._data(key), replay_headers(is_replay=not is_done_now))
+        return await self._changed(request, self._services.merchants.suspend_key)
 
     @route(
         method="POST",
@@ -148,10 +142,7 @@ class KeyEndpoints(Endpoints):
     )
     async def resume_key(self, request: ApiRequest) -> Answer:
         """Let a suspended key open what it did before."""
-        key_id = key_in_path(request)
-        is_done_now = await self._services.merchants.resume_key(key_id, principal=request.principal)
-        key = await self._services.merchants.key(key_id)
-        return answer(await self._data(key), replay_headers(is_replay=not is_done_now))
+        return await self._changed(request, self._services.merchants.resume_key)
 
     @route(
         method="POST",
@@ -226,6 +217,13 @@ class KeyEndpoints(Endpoints):
 
     async def _data(self, key: ApiKey) -> KeyData:
         return key_data(key, await self._services.key_budgets.of_key(key))
+
+    async def _changed(self, request: ApiRequest, change: Callable[..., Awaitable[bool]]) -> Answer:
+        """Change the key that the path names, and tell whether it was so before."""
+        key_id = key_in_path(request)
+        is_done_now = await change(key_id, principal=request.principal)
+        key = await self._services.merchants.key(key_id)
+        return answer(await self._data(key), replay_headers(is_replay=not is_done_now))
 
     async def _made(self, request: ApiRequest, body: Struct, make: Callable[..., Awaitable[NewKey]]) -> Answer:
         services = self._services
