@@ -367,8 +367,8 @@ class DestinationPages(ABC):
     async def _page(self, request: PageRequest, name: str, status: int = 200, **values: Any) -> Response:
         known = {
             "destinations_root": self.url(request),
-            "states": {int(state): words for state, words in STATE_WORDS.items()},
-            "event_types": {int(kind): name for kind, name in EVENT_TYPES.items()},
+            "states": STATE_WORDS,
+            "event_types": EVENT_TYPES,
             "event_words": EVENT_WORDS,
         }
         return await self.page(request, f"destinations/{name}.html", status, **{**known, **values})

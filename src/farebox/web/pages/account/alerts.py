@@ -13,6 +13,7 @@ from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.event_types import offered_types, types_of
 from farebox.service.people.choices import fixed_types
 from farebox.service.people.destinations import Destination
+from farebox.service.people.users import User
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.amounts import (
     runway_threshold_fields,
@@ -75,7 +76,7 @@ class AlertPages:
         """Save what who asks wants to be told, by mail and by each webhook or chat of their own."""
         form, services = request.form, request.services
         try:
-            for destination in await _own(request):
+            for destination in await _own(request, await _who_asks(request)):
                 await services.destinations.change(
                     destination, types=form.all(destination.id), principal=request.principal
                 )
@@ -116,9 +117,12 @@ class AlertPages:
         )
 
 
-async def _own(request: PageRequest) -> list[Destination]:
-    """List the webhooks and chats that are who asks their own."""
-    user = await request.services.choices.user(request.merchant_id, request.login.email)
+async def _who_asks(request: PageRequest) -> User:
+    return await request.services.choices.user(request.merchant_id, request.login.email)
+
+
+async def _own(request: PageRequest, user: User) -> list[Destination]:
+    """List the webhooks and chats that are a user's own."""
     there = await request.services.destinations.list(request.merchant_id)
     return [destination for destination in there if destination.user_id == user.user_id]
 
@@ -127,8 +131,8 @@ async def _choices(request: PageRequest) -> Sequence[ChoiceColumn]:
     """Read what who asks is told, by each channel; nothing of staff, who only look."""
     if request.role is None:
         return []
-    user = await request.services.choices.user(request.merchant_id, request.login.email)
+    user = await _who_asks(request)
     fixed = fixed_types(user.role)
     mail = ChoiceColumn(_MAIL, "E-mail", {*types_of(user.mail_kinds), *fixed}, fixed)
-    own = [ChoiceColumn(each.id, each.name, types_of(each.kinds)) for each in await _own(request)]
+    own = [ChoiceColumn(each.id, each.name, types_of(each.kinds)) for each in await _own(request, user)]
     return [mail, *own]
