@@ -355,12 +355,12 @@ def event_data(alert: Alert) -> EventData:
 
 def event_body(alert: Alert) -> str:
     """Write an alert as a webhook's body: the same text at every attempt."""
-    event = {
-        "type": EVENT_TYPES[alert.kind],
-        "version": VERSION,
-        "timestamp": inputs.format_time(alert.fired_at),
-        "data": event_data(alert),
-    }
+    return body_of(EVENT_TYPES[alert.kind], alert.fired_at, event_data(alert))
+
+
+def body_of(name: str, at: int, data: Struct | Mapping[str, str]) -> str:
+    """Write a webhook's body: the type of what it tells, when that happened, and what it says."""
+    event = {"type": name, "version": VERSION, "timestamp": inputs.format_time(at), "data": data}
     return msgspec.json.encode(event).decode()
 
 

@@ -3,10 +3,7 @@
 import secrets
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from farebox.presenters.events import VERSION
-from farebox.service import inputs
+from farebox.presenters.events import body_of
 from farebox.service.address_guard import AddressGuard
 from farebox.service.clock import Clock
 from farebox.service.people.destination_secrets import DestinationSecrets
@@ -44,13 +41,7 @@ class WebhookTrials:
         if self._client is None:
             self._client = GuardedClient(self._guard)
         now = self._clock.now()
-        event = {
-            "type": TEST_TYPE,
-            "version": VERSION,
-            "timestamp": inputs.format_time(now),
-            "data": {"destinationId": destination.id},
-        }
-        body = msgspec.json.encode(event).decode()
+        body = body_of(TEST_TYPE, now, {"destinationId": destination.id})
         signing_secrets = self._secrets.signing_secrets(destination, now)
         webhook_id = f"test_{secrets.token_hex(_ID_BYTES)}"
         headers = signed_headers(signing_secrets, webhook_id=webhook_id, body=body, now=now)
