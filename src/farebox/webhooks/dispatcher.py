@@ -276,19 +276,18 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
 
     def _failed(self, message: OwedMessage, answer: SendResult, now: int, paused_until: int) -> Delivery:
         delivery = message.delivery
-        text = f"{answer.status} {answer.text}".strip() if answer.status is not None else answer.text
         is_over = delivery.attempts >= ATTEMPTS_MAX
         wait = self._times.backoff(delivery.attempts, self._chance())
         name = self._name(OutgoingMessage(message))
         if is_over:
-            _log.error("%s is given up after attempt %d: %s", name, delivery.attempts, text)
+            _log.error("%s is given up after attempt %d: %s", name, delivery.attempts, answer.words)
         else:
-            _log.warning("%s waits %d seconds, not taken: %s", name, wait, text)
+            _log.warning("%s waits %d seconds, not taken: %s", name, wait, answer.words)
         return replace(
             delivery,
             state=DeliveryState.GIVEN_UP if is_over else DeliveryState.WAITING,
             next_attempt_at=max(now + round(wait * MICROS_PER_SECOND), paused_until),
-            last_error=text[:_ERROR_CHARS_MAX],
+            last_error=answer.words[:_ERROR_CHARS_MAX],
         )
 
     def _reason_to_disable(self, destination: Destination, answer: SendResult, now: int) -> str | None:
@@ -296,7 +295,7 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
         is_over = now - since >= self._times.disabled_after_seconds * MICROS_PER_SECOND
         if not answer.is_gone and not is_over:
             return None
-        return f"{answer.status or ''} {answer.text}".strip()[:_ERROR_CHARS_MAX] or "410"
+        return answer.words[:_ERROR_CHARS_MAX]
 
     def _note_slowness(self, destination_id: int, answer: SendResult) -> None:
         is_slow = not answer.is_delivered or answer.took > SLOW_SECONDS * MICROS_PER_SECOND

@@ -25,6 +25,11 @@ class SendResult(Struct, frozen=True):
     """How long the receiver asks to be left alone."""
 
     @property
+    def words(self) -> str:
+        """The status and the text, such as "503 busy"; the text alone if there was no answer."""
+        return f"{self.status or ''} {self.text}".strip()
+
+    @property
     def is_delivered(self) -> bool:
         """Whether the receiver took the message."""
         return self.status is not None and 200 <= self.status < 300
