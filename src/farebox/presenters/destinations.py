@@ -7,12 +7,21 @@ from msgspec import Meta, Struct
 
 from farebox.core import ids
 from farebox.core.alerts import EVENT_TYPES
-from farebox.presenters.fields import BOOK_ID_CHARS, MerchantId, Time, id_or_none, id_schema, time_or_none
+from farebox.presenters.fields import (
+    BOOK_ID_CHARS,
+    DestinationId,
+    MerchantId,
+    Time,
+    id_or_none,
+    id_schema,
+    time_or_none,
+)
 from farebox.presenters.outbox import STATE_WORDS as DELIVERY_WORDS
 from farebox.presenters.outbox import StateWord
 from farebox.presenters.users import UserId
 from farebox.service import inputs
 from farebox.service.event_types import types_of
+from farebox.service.operator.console import DeliveryState
 from farebox.service.people.destinations import (
     Channel,
     Delivery,
@@ -27,18 +36,14 @@ from farebox.service.people.destinations import (
 ChannelWord = Literal["webhook", "chat"]
 DestinationStateWord = Literal["on", "off", "disabled"]
 
-CHANNELS: Final[dict[str, Channel]] = {"webhook": Channel.WEBHOOK, "chat": Channel.CHAT}
 CHANNEL_WORDS: Final[dict[int, ChannelWord]] = {Channel.WEBHOOK: "webhook", Channel.CHAT: "chat"}
+CHANNELS: Final[dict[str, Channel]] = {word: Channel(number) for number, word in CHANNEL_WORDS.items()}
 STATE_WORDS: Final[dict[int, DestinationStateWord]] = {
     DestinationState.ON: "on",
     DestinationState.OFF: "off",
     DestinationState.DISABLED: "disabled",
 }
 
-DestinationId = Annotated[
-    str,
-    Meta(description="The destination's id.", examples=["dest_01K9ABCDEFGHJ"], extra_json_schema=id_schema("dest_")),
-]
 EventId = Annotated[
     str,
     Meta(
@@ -157,7 +162,7 @@ def sent_data(sent: Sent) -> SentData:
         happened_at=inputs.format_time(alert.fired_at),
         state=DELIVERY_WORDS[delivery.state],
         attempts=delivery.attempts,
-        next_attempt_at=time_or_none(delivery.next_attempt_at if DELIVERY_WORDS[delivery.state] == "waiting" else None),
+        next_attempt_at=time_or_none(delivery.next_attempt_at if delivery.state == DeliveryState.WAITING else None),
         sent_at=time_or_none(delivery.sent_at),
         last_error=delivery.last_error,
         last_attempt=None if sent.attempt is None else attempt_data(sent.attempt),

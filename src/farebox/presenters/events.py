@@ -19,6 +19,7 @@ from farebox.presenters.fields import (
     Amount,
     Available,
     CreditLimit,
+    DestinationId,
     Held,
     HoldId,
     KeyId,
@@ -45,10 +46,6 @@ AlertId = Annotated[
         examples=["alert_01K9ABCDEFGHJ00000001"],
         extra_json_schema=id_schema("alert_", BOOK_ID_CHARS),
     ),
-]
-DestinationId = Annotated[
-    str,
-    Meta(description="The destination's id.", examples=["dest_01K9ABCDEFGHJ"], extra_json_schema=id_schema("dest_")),
 ]
 Posted = Annotated[
     str,

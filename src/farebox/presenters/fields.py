@@ -73,6 +73,10 @@ HoldId = Annotated[
 KeyId = Annotated[
     str, Meta(description="The key's id.", examples=["key_01K9ABCDEFGHJ"], extra_json_schema=id_schema("key_"))
 ]
+DestinationId = Annotated[
+    str,
+    Meta(description="The destination's id.", examples=["dest_01K9ABCDEFGHJ"], extra_json_schema=id_schema("dest_")),
+]
 Name = Annotated[
     str,
     Meta(description="One line.", examples=["Northwind Imaging"], extra_json_schema=line_schema(NAME_CHARS_MAX)),
