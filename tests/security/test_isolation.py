@@ -18,6 +18,7 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core import ids
 from tests.support.app_client import JSON, AppClient, Reply, open_client
+from tests.support.destinations import add_destinations
 from tests.support.effort import examples
 from tests.support.server import Seeds, seed
 
@@ -98,11 +99,13 @@ async def _furnish(farebox: Farebox, client: AppClient, name: str) -> MerchantPa
     charge = await post("/api/charges", seeds.service_key, {**spend, "idempotencyKey": f"{name}-charge"})
     hold = await post("/api/holds", seeds.service_key, {**spend, "idempotencyKey": f"{name}-hold"})
     statement = (await client.get("/api/transfers?limit=1", seeds.merchant_key)).data
+    there = await add_destinations(farebox, seeds.merchant_id, name=f"{name}-orders")
     return MerchantParts(
         seeds,
         (
             *(seeds.merchant, person["userId"], waiting["approvalId"], key["key"]["keyId"], price["priceId"]),
             *(top_up["transferId"], charge["transferId"], hold["holdId"], statement["nextCursor"]),
+            *(there["destination"], there["event"]),
             *(f"{name}-charge", f"{name}-hold", f"{name}-paid", f"{name}-waits", f"{name}@{name}.example"),
         ),
         (
@@ -115,6 +118,7 @@ async def _furnish(farebox: Farebox, client: AppClient, name: str) -> MerchantPa
                 key["apiKey"],
             ),
             *(person["userId"], waiting["approvalId"], key["key"]["keyId"], price["priceId"]),
+            *(there["destination"], there["event"]),
         ),
     )
 
@@ -255,5 +259,5 @@ async def test_a_merchants_rows_are_there_to_be_compared(merchants: TwoMerchants
     found = {table: len(rows) for table, rows in merchants.rows(merchants.ben).items() if rows}
     assert {
         *("merchant", "account", "transfer", "hold", "merchant_price", "merchant_key", "merchant_user", "approval"),
-        *("audit_log",),
+        *("audit_log", "destination", "alert", "delivery"),
     } <= found.keys()
