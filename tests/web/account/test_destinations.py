@@ -9,6 +9,8 @@ import pytest_asyncio
 from farebox.bootstrap import Farebox
 from farebox.service.people.users import Role
 from farebox.storage.records import Realm
+from farebox.web.pages.account.destinations import AccountDestinationPages
+from farebox.web.pages.destinations import DESTINATION, EVENT
 from tests.support.app_client import AppClient
 from tests.support.destinations import NOWHERE, add_destinations
 from tests.support.server import seed
@@ -56,6 +58,30 @@ async def test_a_users_own_is_theirs_alone(scene: Scene) -> None:
     assert 404 == (await scene.ann.get(own)).status
     assert own not in (await scene.ann.get(scene.root)).body.decode()
     assert 303 == (await scene.vera.post(f"{own}/delete")).status
+
+
+async def test_anothers_is_not_reached_by_ones_own_path(farebox: Farebox, scene: Scene) -> None:
+    """By no page of the table: another merchant's, nor the operator's, and an event of another's neither."""
+    other = await seed(farebox)
+    there = await add_destinations(farebox, other.merchant_id)
+    before = await farebox.services.destinations.list(other.merchant_id), await farebox.services.destinations.list(None)
+    count = 0
+    for route in AccountDestinationPages().routes():
+        _, is_of_one, path = route.path.partition(DESTINATION)
+        for destination in (there["destination"], there["operators"]) if is_of_one else ():
+            target = f"{scene.root}/{destination}{path.replace(EVENT, there['event'])}"
+            if route.get is not None:
+                assert 404 == (await scene.ann.get(target)).status, target
+            if route.post is not None:
+                assert 404 == (await scene.ann.post(target, name="x", is_on="no")).status, target
+            count += 1
+    assert count >= 18
+    assert 404 == (await scene.ann.get(f"{scene.one}/events/{there['event']}")).status
+    assert 404 == (await scene.ann.post(f"{scene.one}/events/{there['event']}/replay")).status
+    assert before == (
+        await farebox.services.destinations.list(other.merchant_id),
+        await farebox.services.destinations.list(None),
+    )
 
 
 async def test_a_chats_url_is_never_shown_again(scene: Scene) -> None:
