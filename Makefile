@@ -74,7 +74,7 @@ backtest: $(VENV)/.installed-dev $(PEERS)/.installed ## Hold the forecast to wha
 	$(BIN)/python -m benchmarks.backtest --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.backtest.unusual
 
-torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers to the record.
+torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers and what was told to the record.
 	$(BIN)/python -m tests.torture $(ARGS)
 
 gateways: $(VENV)/.installed-dev ## Say which proxies are there, and test the gate with each (ARGS=--long loads them longer).

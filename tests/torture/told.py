@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import unified_diff
 from email.message import EmailMessage
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +45,8 @@ SETTLE_S: Final = 1_200
 LOOK_S: Final = 0.5
 RETRY_S: Final = 3.0
 """How often the operator asks for all mails to be tried again: the waits of mails are minutes."""
+
+_REFERENCE: Final = re.compile(r"INV-[0-9]+")
 
 
 @dataclass
@@ -94,17 +97,19 @@ class FailingMailServer(MailServer):
     def __init__(self) -> None:
         super().__init__()
         self.attempts: Counter[str] = Counter()
-        self.taken: list[tuple[str, EmailMessage]] = []
+        self.offered: list[EmailMessage] = []
+        self.taken: list[str] = []
         self.hanging = 0
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         await super().handle_DATA(server, session, envelope)
         message = self.received.pop()[1]
+        self.offered.append(message)
         name = str(message["Message-ID"])
         self.attempts[name] += 1
         trouble = troubles(name, self.attempts[name])
         if not trouble:
-            self.taken.append((name, message))
+            self.taken.append(name)
             return "250 OK"
         self.hanging += trouble == 1
         self.data.append({1: MAIL_HANGS, 2: MAIL_DIES}.get(trouble, "451 4.3.0 Try again later"))
@@ -185,6 +190,8 @@ async def told_torture(
         await run.prepare(receiver.url)
         settings = {
             "FAREBOX_SMTP_URL": mail_server.url,
+            # Links begin with it; a server that is told none would name its own port.
+            "FAREBOX_PUBLIC_URL": "https://pay.example",
             "FAREBOX_WEBHOOK_NETWORKS": "127.0.0.0/8",
             "PYTHONPATH": str(ROOT),
         }
@@ -243,19 +250,29 @@ def _check_webhooks(receiver: FailingReceiver, run: _Run, figures: ToldFigures) 
 
 
 def _check_mails(mail_server: FailingMailServer, run: _Run, figures: ToldFigures) -> None:
-    contents: defaultdict[str, set[tuple[str, str, str]]] = defaultdict(set)
-    for name, message in mail_server.taken:
-        body = message.get_body(("plain",))
-        assert body is not None
-        # A mail says how the account stands as it is sent; what it is about stays.
-        (reference,) = re.findall(r"INV-[0-9]+", body.get_content())
-        contents[name].add((str(message["To"]), str(message["Subject"]), reference))
-    if any(len(texts) > 1 for texts in contents.values()):
-        raise Contradiction("a Message-ID came with two contents")
-    if len(contents) != len(set().union(*contents.values())):
-        raise Contradiction("an event was mailed under two Message-IDs")
-    if sum(run.told.values()) != len(contents):
-        raise Contradiction(f"{sum(run.told.values()) - len(contents)} mails are missing")
-    figures.mails, figures.mail_attempts = len(contents), mail_server.attempts.total()
-    figures.twins += len(mail_server.taken) - len(contents)
+    contents: dict[str, str] = {}
+    for message in mail_server.offered:
+        name, content = str(message["Message-ID"]), _content(message)
+        known = contents.setdefault(name, content)
+        if content != known:
+            lines = "\n".join(unified_diff(known.splitlines(), content.splitlines(), lineterm="", n=0))
+            raise Contradiction(f"a Message-ID came with two contents: {name}\n{lines}")
+    references = [set(_REFERENCE.findall(content)) for content in contents.values()]
+    if any(len(each) != 1 for each in references) or len(contents) != len(set().union(*references)):
+        raise Contradiction("an event was mailed under two Message-IDs, or not alone")
+    taken = set(mail_server.taken)
+    if sum(run.told.values()) != len(taken):
+        raise Contradiction(f"{sum(run.told.values()) - len(taken)} mails are missing")
+    figures.mails, figures.mail_attempts = len(taken), len(mail_server.offered)
+    figures.twins += len(mail_server.taken) - len(taken)
     figures.hanging += mail_server.hanging
+
+
+def _content(message: EmailMessage) -> str:
+    """Write all that a mail says: its headers and its texts, but for the boundary that each writing of it has anew.
+
+    The accounts stand still here, so that the balance of now, which a mail tells, is the same at each attempt.
+    """
+    headers = [f"{name}: {value}" for name, value in message.items() if name != "Content-Type"]
+    texts = [str(part.get_content()) for part in message.walk() if not part.is_multipart()]
+    return "\n".join([*headers, *texts])
