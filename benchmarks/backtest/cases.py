@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from benchmarks.backtest.shapes import HOURS_PER_DAY, SHAPES, merchant
 from benchmarks.backtest.traffic import Traffic
+from farebox.service.insight.forecast import WINDOW_DAYS
 
 REAL: Final = "wikipedia"
 AHEAD_DAYS: Final = (1, 30)
 """Between these days from now the money runs out."""
 
-_PAST_DAYS: Final = 84
 _STEP_DAYS: Final = 15
 """How far apart the moments are at which real traffic is forecast."""
 
@@ -40,7 +40,7 @@ def synthetic(merchants: int, balances: int) -> Iterator[Case]:
     for shape in SHAPES:
         for seed in range(merchants):
             drawn = merchant(shape, seed)
-            past = drawn.past[-_PAST_DAYS * HOURS_PER_DAY :]
+            past = drawn.past[-WINDOW_DAYS * HOURS_PER_DAY :]
             first_hour = drawn.first_hour + drawn.now - len(past)
             dice = random.Random(f"balances {shape} {seed}")
             yield from _case(shape, first_hour, past, drawn.future, balances, dice)
@@ -51,9 +51,9 @@ def real(traffic: Sequence[Traffic], balances: int) -> Iterator[Case]:
     for page in traffic:
         dice = random.Random(page.name)
         days = len(page.spent) // HOURS_PER_DAY
-        for day in range(_PAST_DAYS + 1, days - AHEAD_DAYS[1] - 1, _STEP_DAYS):
+        for day in range(WINDOW_DAYS + 1, days - AHEAD_DAYS[1] - 1, _STEP_DAYS):
             now = day * HOURS_PER_DAY - dice.randrange(HOURS_PER_DAY)
-            past = page.spent[now - _PAST_DAYS * HOURS_PER_DAY : now]
+            past = page.spent[now - WINDOW_DAYS * HOURS_PER_DAY : now]
             yield from _case(REAL, page.first_hour + now - len(past), past, page.spent[now:], balances, dice)
 
 
