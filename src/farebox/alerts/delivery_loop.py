@@ -73,7 +73,7 @@ class DeliveryLoop(ABC, Generic[Item]):
         Raises:
             StoreUnavailable: the queue can't be read.
         """
-        tasks = await self._start() if await self._is_due() else []
+        tasks = await self._start() if await self._seconds_until_due() <= 0 else []
         await asyncio.gather(*tasks)
         return len(tasks)
 
@@ -85,11 +85,11 @@ class DeliveryLoop(ABC, Generic[Item]):
         Raises:
             StorageError: the queue can't be read.
         """
-        while await self._is_due():
+        while (until_due := await self._seconds_until_due()) <= 0:
             if not await self._start():
                 # Nothing may be sent at present, or another process has it.
                 return self._poll_seconds
-        return await self._seconds_until_due()
+        return min(until_due, self._poll_seconds)
 
     async def stop(self) -> None:
         """Let what is on its way come through for a moment, then give the rest back."""
@@ -104,12 +104,11 @@ class DeliveryLoop(ABC, Generic[Item]):
                 await asyncio.wait(tasks, timeout=self._give_back_seconds_max)
 
     @abstractmethod
-    async def _is_due(self) -> bool:
-        """Tell whether anything is due. Claiming writes, so an idle loop doesn't: it would hold up charges."""
-
-    @abstractmethod
     async def _seconds_until_due(self) -> float:
-        """Tell how long nothing falls due, as far as that is known."""
+        """Tell how long nothing falls due, as far as that is known; 0 or less if something is due.
+
+        Claiming writes, so an idle loop doesn't: it would hold up charges.
+        """
 
     @abstractmethod
     async def _acquire(self, limit: int) -> int:

@@ -5,6 +5,7 @@ Every server process runs one for the mails that alerts owe and one for account 
 
 import logging
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Final, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -112,14 +113,9 @@ class Dispatcher(DeliveryLoop[_Mail]):
         self._queue: DeliveryQueue[_Mail, Any] = queue
         self._relay: Relay[Any] = relay
 
-    async def _is_due(self) -> bool:
-        due_at = await self._queue.next_at()
-        return due_at is not None and due_at <= self._clock.now()
-
     async def _seconds_until_due(self) -> float:
         due_at = await self._queue.next_at()
-        until_due = self._poll_seconds if due_at is None else (due_at - self._clock.now()) / MICROS_PER_SECOND
-        return max(0.0, min(until_due, self._poll_seconds))
+        return inf if due_at is None else (due_at - self._clock.now()) / MICROS_PER_SECOND
 
     async def _acquire(self, limit: int) -> int:
         return await self._relay.acquire(limit)

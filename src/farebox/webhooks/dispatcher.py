@@ -168,12 +168,9 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
             if self._on_stop is not None:
                 await self._on_stop()
 
-    async def _is_due(self) -> bool:
-        # A claim reads before it writes.
-        return True
-
     async def _seconds_until_due(self) -> float:
-        return self._poll_seconds
+        # A claim reads before it writes.
+        return 0
 
     async def _acquire(self, limit: int) -> int:
         await self._free.acquire()
