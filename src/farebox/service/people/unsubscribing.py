@@ -49,20 +49,53 @@ def is_optional(kind: int, role: int) -> bool:
     return role != Role.OWNER or not MAILED_TO_OWNERS >> kind & 1
 
 
+class LinkTexts:
+    """Writes and reads what links end with: numbers that say what a link is about, and their signature."""
+
+    def __init__(self, stores: Stores, signer: Signer, *, signed: str = "{}") -> None:
+        """Sign with this, and the seed of these stores; `signed` is what is signed, with a place for the numbers."""
+        self._stores = stores
+        self._signer = signer
+        self._signed = signed
+        self._seed: bytes | None = None
+
+    async def write(self, *numbers: int) -> str:
+        """Write what a link about these numbers ends with."""
+        named = ".".join(ids.encode_number(number) for number in numbers)
+        return f"{named}.{self._signer.unsubscribe_token(await self._read_seed(), self._signed.format(named))}"
+
+    async def read(self, text: str) -> list[int]:
+        """Read the numbers.
+
+        Raises:
+            LinkInvalid: the link is none of ours.
+        """
+        named, _, token = text.rpartition(".")
+        is_ours = len(text) <= LINK_CHARS_MAX and self._signer.is_unsubscribe_token(
+            await self._read_seed(), self._signed.format(named), token
+        )
+        if not is_ours:
+            raise LinkInvalid
+        return [parsing.decode_number(part) for part in named.split(".")]
+
+    async def _read_seed(self) -> bytes:
+        if self._seed is None:
+            self._seed = await self._stores.logins.signing_seed()
+        return self._seed
+
+
 class Unsubscribing:
     """Makes the links of one database, and does what they say. Every method may raise Unavailable."""
 
     def __init__(self, stores: Stores, signer: Signer, clock: Clock) -> None:
         """Work on these stores, with this way to sign."""
         self._stores = stores
-        self._signer = signer
+        self._texts = LinkTexts(stores, signer)
         self._clock = clock
-        self._seed: bytes | None = None
 
     async def link_text(self, user: User, kind: int) -> str:
         """Write what a link ends with."""
-        named = _named(user, kind)
-        return f"{named}.{self._signer.unsubscribe_token(await self._read_seed(), named)}"
+        return await self._texts.write(user.merchant_id, user.user_id, kind)
 
     async def read(self, text: str) -> Subscription:
         """Read what a link is about.
@@ -70,14 +103,8 @@ class Unsubscribing:
         Raises:
             LinkInvalid: it is none of ours, or its user is not registered any more.
         """
-        named, _, token = text.rpartition(".")
         with translated():
-            is_ours = len(text) <= LINK_CHARS_MAX and self._signer.is_unsubscribe_token(
-                await self._read_seed(), named, token
-            )
-            if not is_ours:
-                raise LinkInvalid
-            merchant_id, user_id, kind = (parsing.decode_number(part) for part in named.split("."))
+            merchant_id, user_id, kind = await self._texts.read(text)
             user = await self._stores.users.at(merchant_id, user_id)
             merchant = await self._stores.merchants.find(merchant_id)
         if user is None or merchant is None or kind > _KINDS_MAX:
@@ -103,13 +130,3 @@ class Unsubscribing:
         with translated():
             await self._stores.users.stop_mails(user.merchant_id, user.user_id, 1 << subscription.kind, entry)
         return subscription
-
-    async def _read_seed(self) -> bytes:
-        if self._seed is None:
-            self._seed = await self._stores.logins.signing_seed()
-        return self._seed
-
-
-def _named(user: User, kind: int) -> str:
-    """Write what a link is about."""
-    return ".".join(ids.encode_number(number) for number in (user.merchant_id, user.user_id, kind))

@@ -8,12 +8,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.core import ids
-from farebox.service import parsing
 from farebox.service.errors import translated
 from farebox.service.people.signing import Signer
-from farebox.service.people.unsubscribing import LINK_CHARS_MAX, LinkInvalid
 from farebox.service.people.unsubscribing import PATH as UNSUBSCRIBE_PATH
+from farebox.service.people.unsubscribing import LinkInvalid, LinkTexts
 from farebox.storage.records import Login, Merchant
 from farebox.storage.report_records import ALL_MERCHANTS, ReportKind
 from farebox.storage.stores import Stores
@@ -22,7 +20,7 @@ PATH: Final = f"{UNSUBSCRIBE_PATH}reports/"
 """Where links are, below the public URL."""
 
 _SIGNED: Final = "report {}"
-"""The word that is signed: no link of an alert's mails has a word."""
+"""The text that is signed: it has a word, which that of no link of an alert's mails has."""
 
 
 class ReportSubscription(Struct, frozen=True):
@@ -40,14 +38,11 @@ class ReportLinks:
     def __init__(self, stores: Stores, signer: Signer) -> None:
         """Work on these stores, with this way to sign."""
         self._stores = stores
-        self._signer = signer
-        self._seed: bytes | None = None
+        self._texts = LinkTexts(stores, signer, signed=_SIGNED)
 
     async def url(self, login_id: int, merchant_id: int, kind: int, *, public_url: str) -> str:
         """Write the link that ends a reader's reports of a kind."""
-        named = ".".join(ids.encode_number(number) for number in (login_id, merchant_id, kind))
-        token = self._signer.unsubscribe_token(await self._read_seed(), _SIGNED.format(named))
-        return f"{public_url}{PATH}{named}.{token}"
+        return f"{public_url}{PATH}{await self._texts.write(login_id, merchant_id, kind)}"
 
     async def read(self, text: str) -> ReportSubscription:
         """Read what a link is about.
@@ -55,14 +50,8 @@ class ReportLinks:
         Raises:
             LinkInvalid: it is none of ours, or what it names is gone.
         """
-        named, _, token = text.rpartition(".")
         with translated():
-            is_ours = len(text) <= LINK_CHARS_MAX and self._signer.is_unsubscribe_token(
-                await self._read_seed(), _SIGNED.format(named), token
-            )
-            if not is_ours:
-                raise LinkInvalid
-            login_id, merchant_id, kind = (parsing.decode_number(part) for part in named.split("."))
+            login_id, merchant_id, kind = await self._texts.read(text)
             login = await self._stores.logins.get(login_id)
             merchant = None if merchant_id == ALL_MERCHANTS else await self._stores.merchants.find(merchant_id)
             if login is None or (merchant is None and merchant_id != ALL_MERCHANTS):
@@ -82,8 +71,3 @@ class ReportLinks:
         with translated():
             await self._stores.reports.remove_choice(subscription.login.login_id, merchant_id, subscription.kind)
         return subscription
-
-    async def _read_seed(self) -> bytes:
-        if self._seed is None:
-            self._seed = await self._stores.logins.signing_seed()
-        return self._seed
