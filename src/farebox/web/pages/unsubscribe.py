@@ -1,5 +1,8 @@
 """The page that a mail's link to end such mails leads to. Its POST is also what mail programs send (RFC 8058)."""
 
+from collections.abc import Awaitable
+from typing import Any
+
 from starlette.responses import Response
 
 from farebox.alerts.kind_words import kind_words
@@ -33,61 +36,56 @@ class UnsubscribePages:
 
     async def show(self, request: PageRequest) -> Response:
         """Ask by a button: mail programs look at links, which must end nothing."""
-        try:
-            subscription = await request.services.unsubscribing.read(request.param("link"))
-        except LinkInvalid:
-            return request.page("unsubscribe_invalid.html", status=404)
-        return _page(request, subscription, is_done=False)
+        return await _page(request, request.services.unsubscribing.read(request.param("link")), is_done=False)
 
     async def end(self, request: PageRequest) -> Response:
         """End the mails."""
-        try:
-            subscription = await request.services.unsubscribing.end(request.param("link"), address=request.address)
-        except LinkInvalid:
-            return request.page("unsubscribe_invalid.html", status=404)
-        return _page(request, subscription, is_done=True)
+        ended = request.services.unsubscribing.end(request.param("link"), address=request.address)
+        return await _page(request, ended, is_done=True)
 
     async def show_reports(self, request: PageRequest) -> Response:
         """Ask by a button whether reports are to end."""
-        try:
-            subscription = await request.services.report_links.read(request.param("link"))
-        except LinkInvalid:
-            return request.page("unsubscribe_invalid.html", status=404)
-        return _report_page(request, subscription, is_done=False)
+        return await _page(request, request.services.report_links.read(request.param("link")), is_done=False)
 
     async def end_reports(self, request: PageRequest) -> Response:
         """End reports."""
-        try:
-            subscription = await request.services.report_links.end(request.param("link"))
-        except LinkInvalid:
-            return request.page("unsubscribe_invalid.html", status=404)
-        return _report_page(request, subscription, is_done=True)
+        return await _page(request, request.services.report_links.end(request.param("link")), is_done=True)
 
 
-def _page(request: PageRequest, subscription: Subscription, *, is_done: bool) -> Response:
-    return request.page(
-        "unsubscribe.html",
-        email=subscription.user.email,
-        merchant=subscription.merchant.name,
-        kind=request.language.gettext(kind_words(subscription.kind)),
-        is_on=subscription.is_on,
-        is_done=is_done,
-        is_optional=is_optional(subscription.kind, subscription.user.role),
-        is_report=False,
-        choices_url=f"/accounts/{subscription.merchant.id}/alerts",
+async def _page(
+    request: PageRequest, reading: Awaitable[Subscription | ReportSubscription], *, is_done: bool
+) -> Response:
+    """Show what a link is about, or that it is none of ours."""
+    try:
+        subscription = await reading
+    except LinkInvalid:
+        return request.page("unsubscribe_invalid.html", status=404)
+    values = (
+        _report_values(request, subscription)
+        if isinstance(subscription, ReportSubscription)
+        else _alert_values(request, subscription)
     )
+    return request.page("unsubscribe.html", **values, is_on=subscription.is_on, is_done=is_done)
 
 
-def _report_page(request: PageRequest, subscription: ReportSubscription, *, is_done: bool) -> Response:
+def _alert_values(request: PageRequest, subscription: Subscription) -> dict[str, Any]:
+    return {
+        "email": subscription.user.email,
+        "merchant": subscription.merchant.name,
+        "kind": request.language.gettext(kind_words(subscription.kind)),
+        "is_optional": is_optional(subscription.kind, subscription.user.role),
+        "is_report": False,
+        "choices_url": f"/accounts/{subscription.merchant.id}/alerts",
+    }
+
+
+def _report_values(request: PageRequest, subscription: ReportSubscription) -> dict[str, Any]:
     _, merchant = request.language.gettext, subscription.merchant
-    return request.page(
-        "unsubscribe.html",
-        email=subscription.login.email,
-        merchant=_("All merchants") if merchant is None else merchant.name,
-        kind=_("Monthly report") if subscription.kind == ReportKind.MONTHLY else _("Weekly report"),
-        is_on=subscription.is_on,
-        is_done=is_done,
-        is_optional=True,
-        is_report=True,
-        choices_url="/support/profile/reports" if merchant is None else f"/accounts/{merchant.id}/alerts/reports",
-    )
+    return {
+        "email": subscription.login.email,
+        "merchant": _("All merchants") if merchant is None else merchant.name,
+        "kind": _("Monthly report") if subscription.kind == ReportKind.MONTHLY else _("Weekly report"),
+        "is_optional": True,
+        "is_report": True,
+        "choices_url": "/support/profile/reports" if merchant is None else f"/accounts/{merchant.id}/alerts/reports",
+    }
