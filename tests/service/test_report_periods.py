@@ -46,7 +46,9 @@ def test_periods_follow_each_other_without_a_gap(kind: ReportKind, day: date, we
     assert period == period.before().after() == period.after().before() == period_from(kind, period.first)
     assert timedelta(1) == period.after().first - period.last
     assert period.ends_at(place) == period.after().starts_at(place)
-    assert period.day_count == (7 if kind == WEEKLY else (period.after().first - period.first).days)
+    assert (period.last - period.first).days + 1 == (
+        7 if kind == WEEKLY else (period.after().first - period.first).days
+    )
     first, last = quarters.quarters_of(period.days(place))
     assert (first * 900_000_000, (last + 1) * 900_000_000) == (period.starts_at(place), period.ends_at(place))
 

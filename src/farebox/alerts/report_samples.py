@@ -65,7 +65,6 @@ def _merchant_report() -> MerchantReport:
         account=Account(_MERCHANT.merchant_id, _USD, wallet=151 * _MICROS),
         period=_PERIOD,
         zone=_ZONE,
-        now=_START + 7 * DAY,
         opening=262 * _MICROS,
         closing=151 * _MICROS,
         moved=[(Kind.TOP_UP, 150 * _MICROS)],
@@ -93,7 +92,6 @@ def _staff_report() -> StaffReport:
             CurrencyFigures(
                 _USD,
                 active_count=12,
-                active_before_count=13,
                 spent=2_610 * _MICROS,
                 spent_before=2_470 * _MICROS,
                 grew=[SpendOf(_MERCHANT, grew)],

@@ -68,10 +68,6 @@ class Language:
         """Say a message that depends on a count, which is `%(count)s` in it."""
         return self._filled(self.translations.ngettext(one, many, count), {"count": self.number(count), **values})
 
-    def pgettext(self, context: str, message: str, **values: object) -> str:
-        """Say a message whose words mean another thing elsewhere."""
-        return self._filled(self.translations.pgettext(context, message), values)
-
     def _filled(self, message: str, values: dict[str, object]) -> str:
         return message % {name: self.isolated(str(value)) for name, value in values.items()}
 

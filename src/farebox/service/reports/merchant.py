@@ -59,7 +59,6 @@ class MerchantReport(Struct, frozen=True):
     account: Account
     period: ReportPeriod
     zone: ZoneInfo
-    now: int
     opening: int
     closing: int
     moved: Sequence[tuple[Kind, int]]
@@ -136,7 +135,6 @@ class MerchantReports:
             account=account,
             period=period,
             zone=zone,
-            now=now,
             opening=_posted(before),
             closing=_posted(last),
             moved=_sums([item for item in funding if item.seq <= last_seq]),

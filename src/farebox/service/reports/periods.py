@@ -28,11 +28,6 @@ class ReportPeriod(Struct, frozen=True):
     first: date
     last: date
 
-    @property
-    def day_count(self) -> int:
-        """How many days it has."""
-        return (self.last - self.first).days + 1
-
     def before(self) -> "ReportPeriod":
         """Return the period that ends ahead of it."""
         if self.kind == ReportKind.WEEKLY:

@@ -61,7 +61,6 @@ class CurrencyFigures(Struct, frozen=True):
 
     currency: str
     active_count: int
-    active_before_count: int
     spent: int
     spent_before: int
     grew: Sequence[SpendOf]
@@ -81,11 +80,6 @@ class StaffReport(Struct, frozen=True):
     most_refused: Sequence[RefusedOf]
     uncollected: Sequence[UncollectedSum]
     failed: Sequence[FailedDelivery]
-
-    @property
-    def refused_count(self) -> int:
-        """How many requests were refused."""
-        return sum(line.requests for line in self.refused or ())
 
 
 class StaffReports:
@@ -195,7 +189,6 @@ def _figures(
     return CurrencyFigures(
         currency,
         active_count=sum(spend.spent > 0 for spend in mine),
-        active_before_count=sum(spend.spent_before > 0 for spend in mine),
         spent=sum(spend.spent for spend in mine),
         spent_before=sum(spend.spent_before for spend in mine),
         grew=[SpendOf(merchants[spend.merchant_id], spend) for spend in lists.grew],
