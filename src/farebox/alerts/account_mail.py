@@ -14,7 +14,7 @@ from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
 from farebox.service.clock import Clock
-from farebox.service.languages import Language, gettext_noop, language
+from farebox.service.languages import Language, gettext_noop
 from farebox.service.operator.approvals import Approvals
 from farebox.service.people.sign_in import SignIn
 from farebox.storage.records import AccountMail, Login, Merchant, Purpose, Realm
@@ -93,7 +93,8 @@ class AccountMails:
         if not waiting:
             raise Withdrawn("nothing waits for them any more")
         subject = await approval_mail_subject(self._stores, mail, waiting)
-        return approval_message(subject, self._settings, message_id(mail, self._settings), login.language)
+        spoken = self._settings.language_of(login.language)
+        return approval_message(subject, self._settings, message_id(mail, self._settings), spoken)
 
     def name(self, mail: AccountMail) -> str:
         return account_mail_name(mail)
@@ -138,7 +139,7 @@ def account_mail_message(subject: AccountMailSubject, settings: MailSettings) ->
     """
     account_mail = subject.account_mail
     purpose = Purpose(account_mail.purpose)
-    spoken = language(subject.login.language or settings.language)
+    spoken = settings.language_of(subject.login.language)
     place = _place(subject, settings, spoken)
     url = settings.public_url
     recipient = mailbox(account_mail.email)

@@ -10,7 +10,7 @@ from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import Headers, MailSettings, compose_mail
 from farebox.core.accounts import Account
 from farebox.core.approvals import Approval, RequestKind
-from farebox.service.languages import Language, gettext_noop, language
+from farebox.service.languages import Language, gettext_noop
 from farebox.service.operator.approvals import WaitingFor
 from farebox.storage.records import AccountMail, Merchant
 from farebox.storage.stores import Stores
@@ -44,13 +44,15 @@ async def approval_mail_subject(stores: Stores, mail: AccountMail, waiting: Wait
     return ApprovalMailSubject(mail, waiting, merchants)
 
 
-def approval_message(subject: ApprovalMailSubject, settings: MailSettings, message_id: str, code: str) -> EmailMessage:
-    """Write the mail, in the language of this code, or else that of the settings.
+def approval_message(
+    subject: ApprovalMailSubject, settings: MailSettings, message_id: str, spoken: Language
+) -> EmailMessage:
+    """Write the mail, in a language.
 
     Raises:
         InvalidAddress: the address is not one; no mail can ever go there.
     """
-    mail, waiting, spoken = subject.account_mail, subject.waiting, language(code or settings.language)
+    mail, waiting = subject.account_mail, subject.waiting
     words = {
         "requests": [_request(subject, approval, spoken) for approval in waiting.approvals[:LISTED_MAX]],
         "accounts": [f"{one_line(login.name)} ({login.email})" for login in waiting.accounts[:LISTED_MAX]],

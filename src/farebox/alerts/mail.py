@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from farebox.alerts.email_address import header_text, named_mailbox, needs_smtputf8, one_line
 from farebox.alerts.mail_templates import MailTemplates
-from farebox.service.languages import ENGLISH, Language
+from farebox.service.languages import ENGLISH, Language, language
 
 SENDER_NAME: Final = "Farebox"
 """Who a mail is from, if neither the operator's address nor the operator has a name of its own."""
@@ -54,6 +54,10 @@ class MailSettings(Struct, frozen=True):
     def sender(self) -> Address:
         """Whom mails come from."""
         return named_mailbox(self.mail_from, default_name=self.operator or SENDER_NAME)
+
+    def language_of(self, chosen: str) -> Language:
+        """Return the language of this code, or else the operator's; '' if a reader chose none."""
+        return language(chosen or self.language)
 
 
 class Headers(Struct, frozen=True):

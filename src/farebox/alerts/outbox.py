@@ -18,7 +18,7 @@ from farebox.core.currencies import format_money_with_code
 from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_words import in_words
-from farebox.service.languages import Language, language
+from farebox.service.languages import Language
 from farebox.service.people.unsubscribing import PATH, Unsubscribing, is_optional
 from farebox.storage.interface import StorageError
 from farebox.storage.records import ApiKey, Delivery, Realm, User
@@ -111,7 +111,7 @@ class Outbox:
     async def _language(self, mail: Delivery) -> Language:
         """Read what the user is spoken to in; one who never signed in chose nothing."""
         login = await self._stores.logins.find(Realm.MERCHANT, mail.email)
-        return language((login.language if login else "") or self._settings.language)
+        return self._settings.language_of(login.language if login else "")
 
     async def _unsubscribe_url(self, user: User, kind: int) -> str | None:
         if not is_optional(kind, user.role):

@@ -24,7 +24,7 @@ from farebox.alerts.transport import Withdrawn
 from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.errors import UnknownMerchant
-from farebox.service.languages import ENGLISH, Language, language
+from farebox.service.languages import ENGLISH, Language
 from farebox.service.operator.console import ConsoleQueries, MerchantRow
 from farebox.service.reports.links import ReportLinks
 from farebox.service.reports.merchant import MerchantReport, MerchantReports
@@ -261,7 +261,7 @@ class ReportMails:
             period,
             reader_zone(report.zone),
             bool(report.has_statement),
-            language(login.language or self._settings.language),
+            self._settings.language_of(login.language),
         )
         try:
             written = await self._writer.write(order)
