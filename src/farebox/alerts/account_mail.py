@@ -131,15 +131,17 @@ def message_id(account_mail: AccountMail, settings: MailSettings) -> str:
     return f"<{account_mail_name(account_mail)}@{settings.sender.domain}>"
 
 
-def account_mail_message(subject: AccountMailSubject, settings: MailSettings) -> EmailMessage:
-    """Write an account mail.
+def account_mail_message(
+    subject: AccountMailSubject, settings: MailSettings, spoken: Language | None = None
+) -> EmailMessage:
+    """Write an account mail, in a language, or else in that of its reader.
 
     Raises:
         InvalidAddress: the address is not one; no mail can ever go there.
     """
     account_mail = subject.account_mail
     purpose = Purpose(account_mail.purpose)
-    spoken = settings.language_of(subject.login.language)
+    spoken = spoken or settings.language_of(subject.login.language)
     place = _place(subject, settings, spoken)
     url = settings.public_url
     recipient = mailbox(account_mail.email)

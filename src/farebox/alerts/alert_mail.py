@@ -1,7 +1,6 @@
 """Alert mails: what tells one user of a merchant's balance, put together for a mail server."""
 
 from email.message import EmailMessage
-from typing import Any
 
 from farebox.alerts.alert_words import AlertSubject, AlertWords
 from farebox.alerts.credit_ends import credit_ends_words
@@ -37,28 +36,12 @@ def alert_message(subject: AlertSubject, settings: MailSettings, unsubscribe_url
     recipient = mailbox(subject.mail.email)
     name = one_line(subject.merchant.name)
     told = _words(subject)
-    merchant_url = f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}"
-    words = alert_context(
-        told,
-        merchant=language.isolated(name),
-        balance=language.amount(account.posted, account.currency),
-        currency=account.currency,
-        account_url=merchant_url,
-    )
-    title = language.gettext("%(merchant)s: %(news)s", merchant=name, news=told.subject)
-    headers = Headers(title, at=alert.fired_at, message_id=message_id(subject.mail, settings))
-    return compose_mail(
-        settings, recipient, headers, template="alert", words=words, language=language, unsubscribe_url=unsubscribe_url
-    )
-
-
-def alert_context(told: AlertWords, *, merchant: str, balance: str, currency: str, account_url: str) -> dict[str, Any]:
-    """Name what the templates of alert mails say."""
-    return {
-        "merchant": merchant,
+    account_url = f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}"
+    words = {
+        "merchant": language.isolated(name),
         "headline": told.headline,
-        "balance": balance,
-        "currency": currency,
+        "balance": language.amount(account.posted, account.currency),
+        "currency": account.currency,
         "facts": told.facts,
         "advice": told.advice,
         "is_over": told.is_over,
@@ -67,6 +50,11 @@ def alert_context(told: AlertWords, *, merchant: str, balance: str, currency: st
         "action_label": None if told.action is None else told.action.label,
         "action_url": None if told.action is None else f"{account_url}{told.action.path}",
     }
+    title = language.gettext("%(merchant)s: %(news)s", merchant=name, news=told.subject)
+    headers = Headers(title, at=alert.fired_at, message_id=message_id(subject.mail, settings))
+    return compose_mail(
+        settings, recipient, headers, template="alert", words=words, language=language, unsubscribe_url=unsubscribe_url
+    )
 
 
 def _words(subject: AlertSubject) -> AlertWords:

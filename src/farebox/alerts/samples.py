@@ -1,23 +1,48 @@
-"""Sample mails, one of each kind: by them an operator's templates are tried at the start, and seen beforehand."""
+"""Sample mails, one of each kind: by them an operator's templates are tried at the start, and seen beforehand.
+
+They are written as real mails are, about made-up names and amounts.
+"""
 
 from collections.abc import Iterator
 from email.message import EmailMessage
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
-from farebox.alerts.alert_mail import alert_context
-from farebox.alerts.alert_words import AlertWords, Fact, MailAction
-from farebox.alerts.email_address import mailbox
-from farebox.alerts.mail import Headers, MailSettings, compose_mail
+from farebox.alerts.account_mail import AccountMailSubject, account_mail_message, message_id
+from farebox.alerts.alert_mail import alert_message
+from farebox.alerts.alert_words import AlertSubject
+from farebox.alerts.approval_mail import LISTED_MAX, ApprovalMailSubject, approval_message
+from farebox.alerts.mail import MailSettings
 from farebox.alerts.report_samples import report_samples
+from farebox.core.accounts import Account, Kind
+from farebox.core.alerts import Alert, AlertKind, written_facts
+from farebox.core.approvals import Approval, RequestKind
+from farebox.core.commands import KeyKind
+from farebox.core.credit.grants import Grant
+from farebox.core.transfers import Transfer
 from farebox.service.languages import Language
+from farebox.service.operator.approvals import WaitingFor
+from farebox.storage.destination_records import Channel
+from farebox.storage.records import (
+    AccountMail,
+    ApiKey,
+    Delivery,
+    DeliveryState,
+    Login,
+    Merchant,
+    Purpose,
+    Realm,
+)
 
 _NOW: Final = 1_800_000_000_000_000
+_UNIT: Final = 1_000_000
 _USD: Final = "USD"
-_MICROS: Final = 1_000_000
-_NAME: Final = "Northwind Imaging"
 _EMAIL: Final = "ann@northwind.example"
+_MERCHANT: Final = Merchant(3_774_873_600_000_000_007, "Northwind Imaging", _NOW)
+_NUMBER: Final = _MERCHANT.merchant_id
+_ACCOUNT: Final = Account(_NUMBER, _USD, wallet=389_500_000, held=10 * _UNIT, seq=2)
+_LINK_TEXT: Final = "38RRBH800HASR.SAMPLE"
 
 
 class Sample(Struct, frozen=True):
@@ -28,151 +53,110 @@ class Sample(Struct, frozen=True):
 
 
 def sample_mails(settings: MailSettings, language: Language) -> Iterator[Sample]:
-    """Write one mail of each kind in a language, with made-up names and amounts."""
-    for name, template, title, words, is_optional in _contexts(settings, language):
-        headers = Headers(title, at=_NOW, message_id=f"<{name}@{settings.sender.domain}>")
-        message = compose_mail(
-            settings,
-            mailbox(_EMAIL),
-            headers,
-            template=template,
-            words=words,
-            language=language,
-            unsubscribe_url=f"{settings.public_url}/unsubscribe/SAMPLE" if is_optional else None,
-        )
-        yield Sample(name, message)
+    """Write one mail of each kind in a language."""
+    for name, subject, is_optional in (
+        ("low-balance", _low_balance(language), True),
+        ("used-up", _used_up(language), False),
+        ("credit-ends", _credit_ends(language), True),
+        ("with-a-button", _unusual_spending(language), True),
+    ):
+        unsubscribe_url = f"{settings.public_url}/unsubscribe/SAMPLE" if is_optional else None
+        yield Sample(name, alert_message(subject, settings, unsubscribe_url))
+    for name, purpose, is_staff, has_password in (
+        ("invitation", Purpose.INVITATION, False, False),
+        ("invitation-again", Purpose.INVITATION, False, True),
+        ("staff-invitation", Purpose.INVITATION, True, False),
+        ("staff-invitation-again", Purpose.INVITATION, True, True),
+        ("reset", Purpose.RESET, False, True),
+        ("test", Purpose.TEST, False, False),
+    ):
+        account_mail = _account_mail(purpose, None if is_staff else _NUMBER)
+        login = _login("Ann Lee", Realm.SUPPORT if is_staff else Realm.MERCHANT, "a hash" if has_password else None)
+        told = AccountMailSubject(account_mail, login, None if is_staff else _MERCHANT, _LINK_TEXT)
+        yield Sample(name, account_mail_message(told, settings, language))
+    yield Sample("approvals", _approvals(settings, language))
     for name, message in report_samples(settings, language):
         yield Sample(name, message)
 
 
-def _contexts(settings: MailSettings, language: Language) -> Iterator[tuple[str, str, str, dict[str, Any], bool]]:
-    """Name, template, subject and words of each, and whether its reader may end such mails."""
-    _ = language.gettext
-    for name, told, is_optional in (
-        ("low-balance", _low_balance(language), True),
-        ("used-up", _used_up(language), False),
-        ("credit-ends", _credit_ends(language), True),
-        ("with-a-button", _with_a_button(language), True),
-    ):
-        words = alert_context(
-            told,
-            merchant=_NAME,
-            balance=language.amount(399_500_000 if name != "used-up" else 0, _USD),
-            currency=_USD,
-            account_url=f"{settings.public_url}/accounts/mer_38RRBH8000007",
+def _low_balance(language: Language) -> AlertSubject:
+    alert = Alert(_NUMBER, 1, 400 * _UNIT, _ACCOUNT.posted, _NOW, 2)
+    charge = Transfer(
+        *(_NUMBER, _ACCOUNT.seq, Kind.CHARGE, 500_000, "sample", b"", _ACCOUNT.wallet, _ACCOUNT.held, _NOW, b""),
+        request_type="image",
+        quantity=1,
+    )
+    return _alert_subject(language, alert, _ACCOUNT, transfer=charge)
+
+
+def _used_up(language: Language) -> AlertSubject:
+    alert = Alert(_NUMBER, 1, None, 0, _NOW, 2, AlertKind.USED_UP, refused=1_500_000)
+    return _alert_subject(language, alert, Account(_NUMBER, _USD, seq=2))
+
+
+def _credit_ends(language: Language) -> AlertSubject:
+    grant = Grant(
+        _NUMBER, 1, 50 * _UNIT, 20 * _UNIT, "INV-2041", "Welcome", "welcome", b"", expires_at=_NOW, transfer_seq=2
+    )
+    alert = Alert(_NUMBER, 1, None, _ACCOUNT.posted, _NOW, 2, AlertKind.CREDIT_ENDS)
+    return _alert_subject(language, alert, _ACCOUNT, grant=grant)
+
+
+def _unusual_spending(language: Language) -> AlertSubject:
+    facts = {"spent": 90 * _UNIT, "highest": 4 * _UNIT, "key_id": 1, "key_spent": 88 * _UNIT}
+    alert = Alert(
+        *(_NUMBER, 1, None, _ACCOUNT.posted, _NOW, None, AlertKind.UNUSUAL_SPENDING),
+        facts=written_facts(_ACCOUNT, facts),
+    )
+    key = ApiKey(1, KeyKind.MERCHANT, b"", "k_7Q…9Z4K", _NOW, _NUMBER)
+    return _alert_subject(language, alert, _ACCOUNT, key=key)
+
+
+def _alert_subject(
+    language: Language,
+    alert: Alert,
+    account: Account,
+    *,
+    transfer: Transfer | None = None,
+    grant: Grant | None = None,
+    key: ApiKey | None = None,
+) -> AlertSubject:
+    mail = Delivery(alert, Channel.EMAIL, 1, _EMAIL, DeliveryState.WAITING, 1, _NOW)
+    return AlertSubject(mail, _MERCHANT, account, transfer, None, grant, language, key)
+
+
+def _account_mail(purpose: Purpose, merchant_id: int | None) -> AccountMail:
+    return AccountMail(
+        account_mail_id=1,
+        purpose=purpose,
+        login_id=1,
+        merchant_id=merchant_id,
+        email=_EMAIL,
+        seed=b"",
+        created_at=_NOW,
+        expires_at=_NOW,
+        used_at=None,
+        state=DeliveryState.WAITING,
+        attempts=1,
+        next_attempt_at=_NOW,
+    )
+
+
+def _login(name: str, realm: Realm, password_hash: str | None = None) -> Login:
+    return Login(1, realm, _EMAIL, name, _NOW, password_hash)
+
+
+def _approvals(settings: MailSettings, language: Language) -> EmailMessage:
+    """Write of so many requests that not all are listed."""
+    requests = [
+        Approval(
+            *(_NUMBER, number, RequestKind.TOP_UP, 9_000 * _UNIT * number, "INV-2041", None, "sample", b""),
+            requested_by="ben@farebox.example",
+            requested_at=_NOW,
         )
-        title = _("%(merchant)s: %(news)s", merchant=_NAME, news=told.subject)
-        yield name, "alert", title, words, is_optional
-    console = _("the support console of %(operator)s", operator=settings.operator or "Farebox")
-    for name, purpose, is_staff, has_password, title in (
-        ("invitation", "invitation", False, False, _("You are invited to %(place)s", place=_NAME)),
-        ("invitation-again", "invitation", False, True, _("You are invited to %(place)s", place=_NAME)),
-        ("staff-invitation", "invitation", True, False, _("You are invited to %(place)s", place=console)),
-        ("staff-invitation-again", "invitation", True, True, _("You are invited to %(place)s", place=console)),
-        ("reset", "reset", False, True, _("Choose a new password")),
-        ("test", "test", False, False, _("Test mail for %(place)s", place=_NAME)),
-    ):
-        words = {
-            "purpose": purpose,
-            "place": console if is_staff else _NAME,
-            "is_staff": is_staff,
-            "has_password": has_password,
-            "link": f"{settings.public_url}/link/38RRBH800HASR.SAMPLE",
-            "sign_in": f"{settings.public_url}/sign-in",
-            "expires": language.moment(_NOW),
-            "email": _EMAIL,
-        }
-        yield name, "account_mail", title, words, False
-    yield "approvals", "approvals", *_approvals(settings, language), False
-
-
-def _low_balance(language: Language) -> AlertWords:
-    _, money = language.gettext, language.money
-    below = money(400 * _MICROS, _USD)
-    return AlertWords(
-        subject=_("balance below %(threshold)s", threshold=below),
-        headline=_("Your balance fell below %(threshold)s", threshold=below),
-        facts=(
-            Fact(
-                _("Of that available"),
-                money(389_500_000, _USD),
-                _("%(amount)s is held for requests in progress", amount=money(10_000_000, _USD)),
-            ),
-            Fact(_("Your threshold"), below),
-            Fact(
-                _("What brought it down"),
-                _("a charge of %(amount)s for %(request)s", amount=money(500_000, _USD), request="1 x image"),
-                "xfer_38RRBH800000700000002",
-            ),
-            Fact(_("Balance at that time"), money(399_500_000, _USD), language.moment(_NOW)),
-        ),
-        advice=_("When nothing is available any more, requests are refused until you top up."),
-        is_over=False,
-        again=_(
-            "You are told again when a top-up or an adjustment leaves the balance below the threshold, "
-            "or brings it back and it falls below again."
-        ),
-    )
-
-
-def _used_up(language: Language) -> AlertWords:
-    _, money = language.gettext, language.money
-    return AlertWords(
-        subject=_("balance used up, requests are refused"),
-        headline=_("Your balance is used up: requests are refused"),
-        facts=(
-            Fact(_("Lasts"), _("it is used up")),
-            Fact(
-                _("What was not covered"),
-                _("a request for %(amount)s", amount=money(1_500_000, _USD)),
-                language.moment(_NOW),
-            ),
-        ),
-        advice=_("Requests are refused until you top up."),
-        is_over=False,
-        again=_("You are told again when a request is refused after money has arrived."),
-    )
-
-
-def _credit_ends(language: Language) -> AlertWords:
-    _, left, end = language.gettext, language.money(20 * _MICROS, _USD), language.moment(_NOW)
-    return AlertWords(
-        subject=_("%(amount)s of given credit ends on %(time)s", amount=left, time=end),
-        headline=_("You have %(amount)s of given credit that ends on %(time)s", amount=left, time=end),
-        facts=(Fact(_("Given credit left"), left), Fact(_("Ends"), end)),
-        advice=_("What is left of it then can't be spent any more. Paid money does not end."),
-        is_over=True,
-        again=_("You are told once of each credit that ends."),
-    )
-
-
-def _with_a_button(language: Language) -> AlertWords:
-    told = _used_up(language)
-    return AlertWords(
-        subject=told.subject,
-        headline=told.headline,
-        facts=told.facts,
-        advice=told.advice,
-        is_over=told.is_over,
-        again=told.again,
-        action=MailAction(language.gettext("Open your account"), "/keys"),
-    )
-
-
-def _approvals(settings: MailSettings, language: Language) -> tuple[str, dict[str, Any]]:
-    title = language.ngettext(
-        "%(count)s request waits for your approval", "%(count)s requests wait for your approval", 2
-    )
-    request = language.gettext(
-        "Top-up of %(amount)s for %(merchant)s, requested by %(maker)s",
-        amount=language.money(9_000 * _MICROS, _USD),
-        merchant=_NAME,
-        maker="ben@farebox.example",
-    )
-    words = {
-        "requests": [f"{request} (INV-2041)"],
-        "accounts": [f"Carla Diaz ({_EMAIL})"],
-        "more": 1,
-        "url": f"{settings.public_url}/support/approvals",
-    }
-    return title, words
+        for number in range(1, LISTED_MAX + 2)
+    ]
+    mail = _account_mail(Purpose.APPROVAL, None)
+    waiting = WaitingFor(requests, [_login("Carla Diaz", Realm.SUPPORT)])
+    subject = ApprovalMailSubject(mail, waiting, {_NUMBER: (_MERCHANT, _ACCOUNT)})
+    return approval_message(subject, settings, message_id(mail, settings), language)
