@@ -19,6 +19,7 @@ from farebox.service.languages import Language
 from farebox.service.reports.merchant import MerchantReport, RefusedFor, TypeSpend
 from farebox.service.reports.periods import period_of
 from farebox.service.reports.staff import CurrencyFigures, RefusedOf, SpendOf, StaffReport
+from farebox.storage.destination_records import Channel
 from farebox.storage.records import Merchant
 from farebox.storage.report_records import FailedDelivery, MerchantSpend, ReportKind, UncollectedSum
 
@@ -103,5 +104,5 @@ def _staff_report() -> StaffReport:
         refused=[RefusedFor(Code.INSUFFICIENT_BALANCE, 12)],
         most_refused=[RefusedOf(_MERCHANT, 12)],
         uncollected=[UncollectedSum(_USD, False, 3, 2_250_000)],
-        failed=[FailedDelivery(2, _MERCHANT.merchant_id, 3, "410")],
+        failed=[FailedDelivery(Channel.WEBHOOK, _MERCHANT.merchant_id, 3, "410")],
     )

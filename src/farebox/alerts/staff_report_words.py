@@ -14,16 +14,20 @@ from farebox.service.languages import Language, gettext_noop
 from farebox.service.operator.console import MerchantRow
 from farebox.service.reports.periods import ReportPeriod
 from farebox.service.reports.staff import CurrencyFigures, SpendOf, StaffReport
+from farebox.storage.destination_records import Channel
 from farebox.storage.report_records import ReportKind
 
 FAILED_MAX: Final = 10
 """How many merchants' failed deliveries a report names."""
 
-_CHANNELS: Final = {
-    0: gettext_noop("Account mails: %(count)s"),
-    1: gettext_noop("Alert mails: %(count)s"),
-    2: gettext_noop("Webhooks: %(count)s"),
-    3: gettext_noop("Chat messages: %(count)s"),
+_ACCOUNT_MAILS: Final = 0
+"""What failed deliveries have for account mails, which no channel of an alert is."""
+
+_CHANNELS: Final[Mapping[int, str]] = {
+    _ACCOUNT_MAILS: gettext_noop("Account mails: %(count)s"),
+    Channel.EMAIL: gettext_noop("Alert mails: %(count)s"),
+    Channel.WEBHOOK: gettext_noop("Webhooks: %(count)s"),
+    Channel.CHAT: gettext_noop("Chat messages: %(count)s"),
 }
 
 
