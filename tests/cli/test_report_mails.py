@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from farebox.config import CONFIG_FILE
 from tests.cli.shell import Shell
 
 
@@ -41,6 +42,19 @@ def test_a_report_is_saved_as_a_page_that_needs_nothing_else(shell: Shell, tmp_p
     assert f"Written to {page}." == out.strip()
     text = page.read_text(encoding="utf-8")
     assert "data:image/png;base64," in text
+    assert "cid:" not in text
+
+
+def test_the_operators_logo_is_within_the_page(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logo, page = tmp_path / "logo.jpeg", tmp_path / "report.html"
+    logo.write_bytes(b"\xff\xd8\xff" + bytes(8))
+    (tmp_path / CONFIG_FILE).write_text(f"logo_file = '{logo}'\n")
+    monkeypatch.chdir(tmp_path)
+    merchant = _merchant(shell)
+    shell.ok("report", "weekly", "--merchant", merchant, "--html", str(page))
+    text = page.read_text(encoding="utf-8")
+    assert 'src="data:image/jpeg;base64,/9j/AAAAAAAAAAA="' in text
+    assert 'src="data:image/png;base64,' in text
     assert "cid:" not in text
 
 

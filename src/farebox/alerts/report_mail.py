@@ -216,20 +216,30 @@ def report_message(
     return message
 
 
-def report_page(written: WrittenReport, settings: MailSettings) -> str:
-    """Write what the mail looks like as a page that needs nothing beside itself: its image is within it."""
-    message = report_message(replace(written, statement=None), settings, to=_NOBODY, at=0, message_id="<preview>")
-    html = message.get_body(("html",))
-    image = base64.b64encode(written.image or b"").decode()
-    text = "" if html is None else str(html.get_content())
-    return text.replace(f"cid:{_IMAGE}", f"data:image/png;base64,{image}")
+class ReportPreview(Struct, frozen=True):
+    """What a report's mail looks like: its plain text, and a page that needs nothing beside itself."""
+
+    text: str
+    page: str
 
 
-def report_text(written: WrittenReport, settings: MailSettings) -> str:
-    """Write the mail's plain text."""
+def preview_report(written: WrittenReport, settings: MailSettings) -> ReportPreview:
+    """Write what the mail looks like; the pictures that it carries are within the page."""
     message = report_message(replace(written, statement=None), settings, to=_NOBODY, at=0, message_id="<preview>")
-    text = message.get_body(("plain",))
-    return "" if text is None else str(text.get_content())
+    page = _content_of(message, "html")
+    for part in message.walk():
+        if part.get_content_maintype() == "image":
+            picture = base64.b64encode(part.get_content()).decode()
+            shown = f"data:{part.get_content_type()};base64,{picture}"
+            page = page.replace(f"cid:{str(part['Content-ID']).strip('<>')}", shown)
+    return ReportPreview(_content_of(message, "plain"), page)
+
+
+def _content_of(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    if part is None:
+        raise LookupError(f"the mail has no {kind} text")
+    return str(part.get_content())
 
 
 class ReportMails:

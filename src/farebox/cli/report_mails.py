@@ -10,9 +10,8 @@ from farebox.alerts.report_mail import (
     ReportOrder,
     ReportWriter,
     WrittenReport,
+    preview_report,
     report_message,
-    report_page,
-    report_text,
 )
 from farebox.alerts.transport import PermanentFailure, TransientFailure
 from farebox.background import make_mail_settings, make_transport
@@ -90,16 +89,17 @@ async def _report(
         public_url=mail_settings.public_url,
     )
     written = await writer.write(ReportOrder(number or ALL_MERCHANTS, period, time_zone, has_statement))
+    preview = preview_report(written, mail_settings)
     data = {"title": written.title, "from": str(period.first), "to": str(period.last), "timeZone": time_zone.key}
     if html_file is not None:
-        _save(html_file, report_page(written, mail_settings))
+        _save(html_file, preview.page)
     if address is not None:
         await _send(context, written, mail_settings, address)
     lines = [f"Written to {html_file}."] if html_file is not None else []
     lines += [f"Sent to {address}."] if address is not None else []
     context.answer(
-        {**data, "text": report_text(written, mail_settings), "sentTo": address},
-        lines or report_text(written, mail_settings).rstrip().splitlines(),
+        {**data, "text": preview.text, "sentTo": address},
+        lines or preview.text.rstrip().splitlines(),
     )
 
 

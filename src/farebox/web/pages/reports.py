@@ -5,7 +5,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from farebox.alerts.mail import MailSettings
-from farebox.alerts.report_mail import ReportOrder, ReportWriter, report_page
+from farebox.alerts.report_mail import ReportOrder, ReportWriter, preview_report
 from farebox.service.errors import ServiceError
 from farebox.service.reports.choices import ALL_MERCHANTS, REPORT_KINDS, ReportKind
 from farebox.service.reports.periods import present_period
@@ -60,7 +60,7 @@ async def save_choices(request: PageRequest, merchant_id: int) -> bool:
 
 
 async def report_preview(request: PageRequest, merchant_id: int) -> Response:
-    """Show the mail about the last week or month that is over, as its reader would get it.
+    """Show the mail about the last week or month that is over, as its reader would get it but for the operator's look.
 
     Raises:
         ApiError: 404, there is no such kind of report.
@@ -84,4 +84,4 @@ async def report_preview(request: PageRequest, merchant_id: int) -> Response:
     has_statement = merchant_id != ALL_MERCHANTS
     written = await writer.write(ReportOrder(merchant_id, period, request.zone, has_statement, request.language))
     settings = MailSettings(_PREVIEW_SENDER, operator.public_url, operator.support_contact)
-    return render.mail(report_page(written, settings))
+    return render.mail(preview_report(written, settings).page)
