@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from farebox.bootstrap import Farebox
 from farebox.storage.postgres import PostgresConnector
+from farebox.storage.stores import Stores
 from tests.storage.engines import Engine, MemoryEngine, PostgresEngine, SqliteEngine
 from tests.support.app_client import AppClient, open_client
 from tests.support.ledger import NOW
@@ -79,6 +80,17 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
             return MemoryEngine()
     ledger: PostgresEngine = request.getfixturevalue("postgres_ledger")
     return ledger
+
+
+@pytest.fixture
+async def stores(engine: Engine) -> AsyncIterator[Stores]:
+    """An open store on a database with the schema and no rows."""
+    stores = engine.stores()
+    await stores.connector.migrate(NOW)
+    await engine.clear()
+    await stores.connector.open()
+    yield stores
+    await stores.connector.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -48,17 +47,6 @@ from tests.support.ledger import (
 
 CLEO: Final = NOBODY
 ORDERS: Final = tuple(MerchantOrder)
-
-
-@pytest.fixture
-async def stores(engine: Engine) -> AsyncIterator[Stores]:
-    """An open store without rows."""
-    stores = engine.stores()
-    await stores.connector.migrate(NOW)
-    await engine.clear()
-    await stores.connector.open()
-    yield stores
-    await stores.connector.close()
 
 
 def runway_snapshot(merchant_id: int, **fields: Any) -> RunwaySnapshot:
