@@ -1,15 +1,12 @@
 """Looks at runways: whether a merchant's money lasts for fewer days than one of its thresholds, which is then told."""
 
 from collections.abc import Sequence
-from typing import Final
 
-from farebox.core.accounts import Kind
 from farebox.core.alerting.runway_thresholds import RunwayEpisode, look
+from farebox.core.book import ARRIVING_KINDS
 from farebox.service.insight.forecast import Forecast, RunwayState
 from farebox.storage.alerting.runway_episodes import RunwayLook
 from farebox.storage.stores import Stores
-
-_ARRIVALS: Final = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.GRANT})
 
 
 async def look_at_runway(
@@ -41,4 +38,4 @@ async def _arrived_seq(stores: Stores, merchant_id: int, episodes: Sequence[Runw
     if not told:
         return 0
     funding = await stores.transfers.funding_after(merchant_id, min(told) + 1)
-    return max((transfer.seq for transfer in funding if transfer.kind in _ARRIVALS), default=0)
+    return max((transfer.seq for transfer in funding if transfer.kind in ARRIVING_KINDS), default=0)
