@@ -13,10 +13,18 @@ from farebox.core.credit.grants import Grant
 from farebox.storage import rows
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.records import Delivery
+from farebox.storage.sql import NamedStatements
 from farebox.storage.subject import SubjectStore
 
 Facts = Mapping[str, Any]
 """What an alert tells beside the balances, by name: amounts in micros, times in microseconds since 1970."""
+
+
+async def write_alert(fetch: Fetch, statements: NamedStatements, alert: Alert) -> None:
+    """Write the next alert of a book and owe it to those who want it, as a batch does; the account is locked."""
+    await fetch(statements["set_alerts_count"], alert.merchant_id, alert.number)
+    await fetch(statements["insert_alert"], *rows.alert_to_row(alert))
+    await fetch(statements["owe_deliveries"], alert.merchant_id, alert.number)
 
 
 class DeliveryStore(SubjectStore):
@@ -88,9 +96,7 @@ class DeliveryStore(SubjectStore):
                 *(merchant_id, number, None, account.posted, now, transfer_seq, kind),
                 facts=written_facts(account, facts),
             )
-            await fetch(self._sql["set_alerts_count"], merchant_id, number)
-            await fetch(self._sql["insert_alert"], *rows.alert_to_row(alert))
-            await fetch(self._sql["owe_deliveries"], merchant_id, number)
+            await write_alert(fetch, self._sql, alert)
             return alert
 
         return await self._connector.run_in_transaction(write)

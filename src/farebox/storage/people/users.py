@@ -14,6 +14,7 @@ from farebox.storage import rows
 from farebox.storage.columns import USER
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.mailboxes import mailbox_of
+from farebox.storage.outgoing.deliveries import write_alert
 from farebox.storage.records import AccountMail, Login, Membership, Repeat, Role, User
 from farebox.storage.subject import SubjectStore
 
@@ -184,9 +185,7 @@ class UserStore(SubjectStore):
         ((*row,),) = await fetch(self._sql["lock_account"], user.merchant_id)
         alert = alert_on_joining(rows.account_from_row(row), user.user_id, user.created_at)
         if alert is not None:
-            await fetch(self._sql["set_alerts_count"], user.merchant_id, alert.number)
-            await fetch(self._sql["insert_alert"], *rows.alert_to_row(alert))
-            await fetch(self._sql["owe_deliveries"], alert.merchant_id, alert.number)
+            await write_alert(fetch, self._sql, alert)
 
     async def _ensure_other_owner(self, fetch: Fetch, merchant_id: int, email: str) -> None:
         users = await fetch(self._sql["lock_users"], merchant_id)
