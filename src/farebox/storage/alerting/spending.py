@@ -29,16 +29,18 @@ class SpendingStore(SubjectStore):
     async def put_peaks(self, peaks: Sequence[SpendingPeak], *, keep_days: int) -> None:
         """Write what merchants spent at most in five minutes of a day, where that is more than is written.
 
-        Days that are more than `keep_days` older are forgotten.
+        Days of these merchants that are more than `keep_days` older than the latest of them are forgotten.
         """
 
         async def put(fetch: Fetch) -> None:
             # In one order in every process, so that two of them never wait for each other.
             for peak in sorted(peaks, key=lambda peak: (peak.merchant_id, peak.day)):
                 await fetch(self._sql["put_spending_peak"], *astuple(peak))
-                await fetch(self._sql["forget_spending_peaks"], peak.merchant_id, peak.day - keep_days)
+            merchant_ids = sorted({peak.merchant_id for peak in peaks})
+            await fetch(self._sql["forget_spending_peaks"], merchant_ids, max(peak.day for peak in peaks) - keep_days)
 
-        await self._connector.run_in_transaction(put)
+        if peaks:
+            await self._connector.run_in_transaction(put)
 
     async def by_key(self, merchant_id: int, *, first_seq: int, last_seq: int) -> Sequence[tuple[int | None, int]]:
         """Sum up what a stretch of a book took for each API key, the largest first; it reads the whole stretch."""

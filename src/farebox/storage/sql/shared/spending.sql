@@ -8,8 +8,8 @@ WHERE merchant_id {in $1} AND day >= $2 ORDER BY merchant_id, day;
 INSERT INTO spending_peak AS p (merchant_id, day, amount) VALUES ($1, $2, $3)
 ON CONFLICT (merchant_id, day) DO UPDATE SET amount = excluded.amount WHERE p.amount < excluded.amount;
 
--- forget_spending_peaks: forget what a merchant spent at most before a day
-DELETE FROM spending_peak WHERE merchant_id = $1 AND day < $2;
+-- forget_spending_peaks: forget what merchants spent at most before a day
+DELETE FROM spending_peak WHERE merchant_id {in $1} AND day < $2;
 
 -- unusual_spending: read the last time that a merchant spent far more than is usual for it
 SELECT {unusual_spending} FROM unusual_spending WHERE merchant_id = $1;
