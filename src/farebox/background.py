@@ -36,9 +36,10 @@ from farebox.service.periodic import Periodic
 from farebox.service.repeats import FORGET_SECONDS
 from farebox.service.reports.sweep import REPORT_SECONDS, ReportSweep
 from farebox.storage.destination_records import Channel
-from farebox.webhooks import sender
+from farebox.webhooks.client import WebhookClient
 from farebox.webhooks.dispatcher import DeliveryTimes, DestinationDispatcher
 from farebox.webhooks.history import HISTORY_FORGET_SECONDS, AttemptHistory
+from farebox.webhooks.send_result import SEND_SECONDS_MAX
 from farebox.webhooks.transport import WebhookTransport
 
 
@@ -46,7 +47,7 @@ class DeliveryLimits(Struct, frozen=True):
     """How long deliveries take and wait; tests have shorter ones."""
 
     mail_seconds_max: float = relay.SEND_SECONDS_MAX
-    message_seconds_max: float = sender.SEND_SECONDS_MAX
+    message_seconds_max: float = SEND_SECONDS_MAX
     message_times: DeliveryTimes = DeliveryTimes()
 
 
@@ -182,7 +183,7 @@ def _messages(farebox: Farebox, limits: DeliveryLimits) -> tuple[Periodic, ...]:
     """List what takes messages to destinations, and forgets what came of old ones."""
     queue, clock, settings = farebox.stores.message_queue, farebox.clock, farebox.settings
     guard = AddressGuard(settings.webhook_networks)
-    client = sender.GuardedClient(guard, send_seconds_max=limits.message_seconds_max)
+    client = WebhookClient(guard, send_seconds_max=limits.message_seconds_max)
     secrets = DestinationSecrets(settings.secret_key)
     webhooks = DestinationDispatcher(
         queue,

@@ -65,6 +65,7 @@ from farebox.services import OperatorInfo, Services
 from farebox.storage.destination_records import Channel
 from farebox.storage.interface import Connector
 from farebox.storage.stores import Stores
+from farebox.webhooks.client import WebhookClient
 from farebox.webhooks.trial import WebhookTrials
 
 MAIL_FOLDER: Final = Path("mail")
@@ -115,7 +116,7 @@ def _destinations(
 ) -> tuple[Destinations, WebhookTrials, ChatTransport]:
     """Put the service of destinations together, with what tests webhooks and what sends to chats."""
     secrets, guard = DestinationSecrets(settings.secret_key), AddressGuard(settings.webhook_networks)
-    trials = WebhookTrials(guard, secrets, clock)
+    trials = WebhookTrials(WebhookClient(guard), secrets, clock)
     chat = ChatTransport(guard, secrets, name_of=merchant_names(stores), public_url=settings.links_url)
     webhooks = ChannelRules(
         read_url=partial(read_destination_url, guard=guard), shown=str, called=host_of, send_test=trials.send_test

@@ -16,7 +16,10 @@ MAIL: Final = {
     "farebox.alerts.smtp",
     "aiosmtplib",
 }
-SELDOM: Final = {"argon2", "email_validator", "iso4217", "pyotp", "zxcvbn"}
+MESSAGES: Final = {"apprise", "babel", "cryptography", "httpcore2", "httpx2"}
+"""What messages to people and to destinations take; a server loads it for the first of them."""
+
+SELDOM: Final = {"argon2", "email_validator", "iso4217", "pyotp", "zxcvbn", *MESSAGES}
 DRIVERS: Final = {"sqlite": {"asyncpg", "farebox.storage.postgres"}, "postgresql": {"apsw", "farebox.storage.sqlite"}}
 
 SCRIPT: Final = """
@@ -49,6 +52,12 @@ def test_a_command_imports_neither_the_web_nor_mail_nor_another_engines_driver(s
     imported = _imported(shell, "balance", shell.merchant())
     (driver,) = [modules for engine, modules in DRIVERS.items() if shell.database_url.startswith(engine)]
     assert set() == imported & (WEB | MAIL | SELDOM | driver)
+
+
+def test_a_server_starts_without_what_messages_take() -> None:
+    script = "import farebox.server, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set() == set(done.stdout.split()) & MESSAGES
 
 
 @pytest.mark.parametrize("words", [("price", "list"), ("outbox", "list"), ("key", "list"), ("staff", "list")])

@@ -20,8 +20,7 @@ from farebox.webhooks.dispatcher import (
     PAUSE_SECONDS_MIN,
     DeliveryTimes,
 )
-from farebox.webhooks.send_result import SendResult
-from farebox.webhooks.sender import SEND_SECONDS_MAX
+from farebox.webhooks.send_result import SEND_SECONDS_MAX, SendResult
 from tests.support.ledger import ANN, BEN, SECOND, HeldClock, add_merchant
 from tests.webhooks.outgoing import (
     AWAY,

@@ -4,6 +4,9 @@ from typing import Final
 
 from msgspec import Struct
 
+SEND_SECONDS_MAX: Final = 15.0
+"""How long one attempt at a webhook may take in all, from the lookup of the name to the end of the answer."""
+
 ANSWER_CHARS_MAX: Final = 1_024
 """So much of an answer is kept."""
 

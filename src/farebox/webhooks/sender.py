@@ -16,10 +16,7 @@ import httpx2
 from farebox.alerts.email_address import one_line
 from farebox.service.address_guard import AddressGuard
 from farebox.webhooks.connecting import GuardedBackend, Resolve, Resolver
-from farebox.webhooks.send_result import ANSWER_CHARS_MAX, SendResult
-
-SEND_SECONDS_MAX: Final = 15.0
-"""How long one attempt may take in all, from the lookup of the name to the end of the answer."""
+from farebox.webhooks.send_result import ANSWER_CHARS_MAX, SEND_SECONDS_MAX, SendResult
 
 READ_SECONDS_MAX: Final = 10.0
 """How long a receiver may say nothing."""

@@ -8,8 +8,8 @@ from farebox.presenters.events import event_body
 from farebox.service.errors import ServiceError
 from farebox.storage.destination_records import Destination
 from farebox.storage.messages.queue import OwedMessage
+from farebox.webhooks.client import WebhookClient
 from farebox.webhooks.send_result import SendResult
-from farebox.webhooks.sender import GuardedClient
 from farebox.webhooks.signing import signed_headers
 
 SigningSecrets = Callable[[Destination, int], Sequence[str]]
@@ -27,14 +27,14 @@ class MessageTransport(Protocol):
 class WebhookTransport:
     """Signs and posts."""
 
-    def __init__(self, sender: GuardedClient, secrets: SigningSecrets) -> None:
+    def __init__(self, client: WebhookClient, secrets: SigningSecrets) -> None:
         """Prepare.
 
         Args:
-            sender: posts to URLs that others chose.
+            client: posts to URLs that others chose.
             secrets: what signs a destination's messages.
         """
-        self._sender = sender
+        self._client = client
         self._secrets = secrets
 
     async def send(self, message: OwedMessage, destination: Destination, now: int) -> SendResult:
@@ -44,7 +44,7 @@ class WebhookTransport:
         except ServiceError as error:
             return SendResult(None, str(error), 0)
         headers = signed_headers(secrets, webhook_id=webhook_id(message), body=body, now=now)
-        return await self._sender.post(destination.url, body.encode(), headers)
+        return await self._client.post(destination.url, body.encode(), headers)
 
 
 def webhook_id(message: OwedMessage) -> str:

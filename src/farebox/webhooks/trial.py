@@ -1,17 +1,14 @@
 """Tests of webhooks: a message like any other, signed and sent once, of no account."""
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from farebox.presenters.events import body_of
-from farebox.service.address_guard import AddressGuard
 from farebox.service.clock import Clock
 from farebox.service.people.destination_secrets import DestinationSecrets
 from farebox.storage.destination_records import Destination
+from farebox.webhooks.client import WebhookClient
 from farebox.webhooks.send_result import SendResult
-
-if TYPE_CHECKING:
-    from farebox.webhooks.sender import GuardedClient
 
 TEST_TYPE: Final = "test"
 """The type of a test: no event, and nothing of an account."""
@@ -20,14 +17,13 @@ _ID_BYTES: Final = 13
 
 
 class WebhookTrials:
-    """Sends tests. Most processes never do, so the HTTP library is loaded for the first one."""
+    """Sends tests."""
 
-    def __init__(self, guard: AddressGuard, destination_secrets: DestinationSecrets, clock: Clock) -> None:
-        """Prepare; `guard` tells which addresses may be connected to."""
-        self._guard = guard
+    def __init__(self, client: WebhookClient, destination_secrets: DestinationSecrets, clock: Clock) -> None:
+        """Prepare; `client` posts to URLs that others chose."""
+        self._client = client
         self._secrets = destination_secrets
         self._clock = clock
-        self._client: GuardedClient | None = None
 
     async def send_test(self, destination: Destination) -> SendResult:
         """Send a test once; whatever comes of it is an answer.
@@ -35,11 +31,8 @@ class WebhookTrials:
         Raises:
             SecretUnreadable: it can't be signed.
         """
-        from farebox.webhooks.sender import GuardedClient  # noqa: PLC0415 - as the class says.
-        from farebox.webhooks.signing import signed_headers  # noqa: PLC0415 - as the class says.
+        from farebox.webhooks.signing import signed_headers  # noqa: PLC0415 - most processes never sign.
 
-        if self._client is None:
-            self._client = GuardedClient(self._guard)
         now = self._clock.now()
         body = body_of(TEST_TYPE, now, {"destinationId": destination.id})
         signing_secrets = self._secrets.signing_secrets(destination, now)
@@ -49,6 +42,4 @@ class WebhookTrials:
 
     async def close(self) -> None:
         """Close the connections that are kept."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        await self._client.close()
