@@ -774,6 +774,14 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ("POST", ALL_HOOKS, HOOK, "add_destination", "destinationId", "webhook books: balance.low"),
     ("PATCH", ALL_HOOKS + "/{d}", {"name": "ledger"}, "change_destination", "destinationId", "orders: name ledger"),
     (
+        *("PATCH", ALL_HOOKS + "/{d}", {"name": "ledger", "url": NOWHERE}, "change_destination"),
+        *("destinationId", "orders: name ledger"),
+    ),
+    (
+        *("PATCH", ALL_HOOKS + "/{d}", {"url": f"{NOWHERE}/new"}, "change_destination"),
+        *("destinationId", "orders: URL"),
+    ),
+    (
         *("POST", ALL_HOOKS + "/{d}/secret", {"overlapSeconds": 0}, "rotate_destination_secret"),
         *("destinationId", "orders, the one before no more"),
     ),

@@ -232,7 +232,7 @@ class Destinations:
             if channel == Channel.CHAT:
                 secret = self._secrets.encrypt(destination.destination_id, checked_url)
                 changed = replace(changed, secret=secret)
-            words.append("URL")
+            words += ["URL"] if changed != destination else []
         if name is not None:
             changed = replace(changed, name=_name(name) or changed.name)
             words += [f"name {changed.name}"] if changed.name != destination.name else []
