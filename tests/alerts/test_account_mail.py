@@ -1,10 +1,7 @@
 """From an invitation or a forgotten password to a mailbox, through a real mail server."""
 
-import asyncio
 import html
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
 from typing import Final
 
@@ -26,6 +23,7 @@ from farebox.service.people.signing import Signer
 from farebox.service.people.users import Staff, Users
 from farebox.storage.records import AccountMail, DeliveryState, Login, Merchant, Purpose, Realm, Role
 from tests.alerts.mailserver import MailServer, until
+from tests.alerts.running import running
 from tests.alerts.test_messages import MAIL_SETTINGS, flowing_text_of, text_of
 from tests.support.ledger import NOW, SECOND, UNIT, Ledger
 from tests.support.report_writer import report_mails
@@ -77,16 +75,6 @@ class Post:
         reports = report_mails(stores, clock, MAIL_SETTINGS)
         return AccountMails(stores, self.sign_in, MAIL_SETTINGS, clock, self.approvals, reports)
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.dispatcher.periodic("mails").run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
 
 @pytest.fixture
 def post(ledger: Ledger, server: MailServer) -> Post:
@@ -106,7 +94,7 @@ def link_in(text: str) -> str:
 
 
 async def test_an_invitation_ends_in_a_mailbox_and_its_link_opens(post: Post, server: MailServer) -> None:
-    async with post.running():
+    async with running(post.dispatcher):
         await post.users.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
         await until(lambda: 1 == len(server.received))
         (message,) = server.messages

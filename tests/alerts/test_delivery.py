@@ -1,10 +1,7 @@
 """From a charge to a mailbox: a real ledger, the dispatcher, and real mail servers that fail as mail servers do."""
 
-import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -20,6 +17,7 @@ from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 from tests.alerts import killed_dispatcher
 from tests.alerts.mailserver import DIES, HANGS, MailServer, greeting, until
+from tests.alerts.running import running
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.alerts.test_smtp import SHORT_S
 from tests.support.ledger import NOW, SECOND, Ledger
@@ -42,18 +40,6 @@ def dispatcher_of(
         poll_seconds=0.01,
         stop_seconds_max=0,
     )
-
-
-@asynccontextmanager
-async def running(*dispatchers: Dispatcher[Delivery]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(dispatcher.periodic("mails").run()) for dispatcher in dispatchers]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 async def test_a_charge_ends_in_a_mailbox(ledger: Ledger, server: MailServer) -> None:

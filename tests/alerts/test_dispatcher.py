@@ -3,8 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
 from typing import Any, Final
 
@@ -37,6 +36,7 @@ from farebox.storage.records import Delivery, DeliveryState
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 from tests.alerts.mailserver import until
+from tests.alerts.running import running
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.ledger import NORTHWIND, NOW, SECOND, Ledger
 from tests.support.watched_stores import watched_stores
@@ -117,17 +117,6 @@ def dispatcher_of(ledger: Ledger, transport: Transport[EmailMessage], **options:
     relay = Relay(transport, stores.mail_servers, ledger.clock, server=SERVER, **of_relay)
     outbox = Outbox(stores, runways, MAIL_SETTINGS, Unsubscribing(stores, Signer(""), ledger.clock))
     return Dispatcher(outbox, relay, ledger.clock, **chosen)
-
-
-@asynccontextmanager
-async def running(dispatcher: Dispatcher[Delivery]) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(dispatcher.periodic("mails").run())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def hang(to: str) -> None:
@@ -403,7 +392,7 @@ async def test_a_stop_lets_a_mail_come_through(ledger: Ledger, post: Post) -> No
 
     await ledger.fire("ann@example.com")
     post.on_send = wait_for_leave
-    async with running(dispatcher_of(ledger, post, stop_seconds_max=NEVER_S)) as task:
+    async with running(dispatcher_of(ledger, post, stop_seconds_max=NEVER_S)) as (task,):
         await until(lambda: 1 == post.tried["ann@example.com"])
         task.cancel()
         await asyncio.sleep(QUICK_S)
@@ -415,9 +404,9 @@ async def test_a_stop_does_not_forget_that_a_mail_was_sent(ledger: Ledger, post:
     await ledger.fire("ann@example.com")
     flaky = FlakyStores(ledger.stores)
     flaky.failures["deliveries.settle"] = 10**9
-    async with running(
-        dispatcher_of(ledger, post, stores=flaky.stores, poll_seconds=NEVER_S, stop_seconds_max=0)
-    ) as task:
+    async with running(dispatcher_of(ledger, post, stores=flaky.stores, poll_seconds=NEVER_S, stop_seconds_max=0)) as (
+        task,
+    ):
         await until(lambda: flaky.failures["deliveries.settle"] < 10**9)
         flaky.failures.clear()
         task.cancel()
@@ -434,7 +423,7 @@ async def test_a_database_that_is_away_is_waited_for(
     flaky = FlakyStores(ledger.stores)
     flaky.error = error
     flaky.failures[method] = 5
-    async with running(dispatcher_of(ledger, post, stores=flaky.stores)) as task:
+    async with running(dispatcher_of(ledger, post, stores=flaky.stores)) as (task,):
         await until(lambda: ["ann@example.com"] == post.recipients)
         assert not task.done()
     if isinstance(error, StoreUnavailable):

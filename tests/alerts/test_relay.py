@@ -20,7 +20,8 @@ from farebox.storage.records import AccountMail, Delivery, DeliveryState, Role, 
 from farebox.storage.stores import Stores
 from tests.alerts.hanging import WAYS, hanging_server
 from tests.alerts.mailserver import composed, until
-from tests.alerts.test_dispatcher import SERVER, FlakyStores, Post, dispatcher_of, failing, running
+from tests.alerts.running import running
+from tests.alerts.test_dispatcher import SERVER, FlakyStores, Post, dispatcher_of, failing
 from tests.alerts.test_smtp import SHORT_S, a_message
 from tests.support.ledger import NORTHWIND, NOW, SECOND, Ledger, add_merchant, do
 from tests.support.server import Server, open_farebox, seed

@@ -7,8 +7,6 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from email.message import EmailMessage
 from typing import Final
@@ -36,6 +34,7 @@ from farebox.service.reports.sweep import ReportSweep
 from farebox.service.statements.reader import Selection, Statements
 from farebox.storage.records import AccountMail, DeliveryState, Login, Purpose, Realm, RefusalCount, Role, User
 from tests.alerts.mailserver import MailServer, until
+from tests.alerts.running import running
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.ledger import NOW, UNIT, Ledger, add_merchant, add_price
 from tests.support.report_writer import report_mails
@@ -102,16 +101,6 @@ class Post:
             pass
         return await self.mails()
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.dispatcher.periodic("mails").run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
 
 @pytest.fixture
 def post(ledger: Ledger, server: MailServer) -> Post:
@@ -160,7 +149,7 @@ async def test_a_weekly_report_arrives_whole(post: Post, server: MailServer) -> 
     await post.choose(ann, WEEKLY, has_statement=True)
     assert [] == await post.owe_at(MONDAY - 1)
     assert 1 == len(await post.owe_at(MONDAY))
-    async with post.running():
+    async with running(post.dispatcher):
         await until(lambda: 1 == len(server.received))
     (message,) = server.messages
     assert ("Northwind Imaging: 11 January 2027 to 17 January 2027", ANN) == (message["Subject"], message["To"])
@@ -211,7 +200,7 @@ async def test_a_statement_that_is_too_long_is_linked_to(ledger: Ledger, server:
     await spend(ledger)
     await post.choose(ann, WEEKLY, has_statement=True)
     await post.owe_at(MONDAY)
-    async with post.running():
+    async with running(post.dispatcher):
         await until(lambda: 1 == len(server.received))
     (message,) = server.messages
     assert "text/csv" not in parts_of(message)
@@ -226,7 +215,7 @@ async def test_a_report_speaks_its_readers_language(post: Post, server: MailServ
     await spend(post.ledger)
     await post.choose(ann, WEEKLY, has_statement=True)
     await post.owe_at(MONDAY)
-    async with post.running():
+    async with running(post.dispatcher):
         await until(lambda: 1 == len(server.received))
     (message,) = server.messages
     assert "Northwind Imaging: 11. Januar 2027 bis 17. Januar 2027" == message["Subject"]
@@ -240,7 +229,7 @@ async def test_given_credit_that_came_and_that_ends_is_told(post: Post, server: 
     await post.ledger.run(give)
     await post.choose(ann, WEEKLY, has_statement=True)
     await post.owe_at(MONDAY)
-    async with post.running():
+    async with running(post.dispatcher):
         await until(lambda: 1 == len(server.received))
     (message,) = server.messages
     text = re.sub(r"\s+", " ", text_of(message))
@@ -342,7 +331,7 @@ async def test_a_report_is_withdrawn_that_its_reader_is_not_to_get(post: Post, s
         await post.choose(ann, MONTHLY)
     else:
         post.clock.time = MONDAY + 7 * DAY * UNIT
-    async with post.running():
+    async with running(post.dispatcher):
         await until(lambda: _is_settled(post))
     (mail,) = await post.mails()
     assert (DeliveryState.WITHDRAWN, []) == (mail.state, server.messages)
@@ -398,7 +387,7 @@ async def test_staff_read_of_all_merchants_in_their_currencies(post: Post, serve
     )
     await post.stores.account_mails.add(given_up)
     assert 1 == len(await post.owe_at(MONDAY))
-    async with post.running():
+    async with running(post.dispatcher):
         await until(lambda: 1 == len(server.received))
     (message,) = server.messages
     assert ("All merchants: 11 January 2027 to 17 January 2027", SAM) == (message["Subject"], message["To"])
