@@ -7,15 +7,13 @@ from starlette.responses import Response
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.report_mail import ReportOrder, ReportWriter, preview_report
 from farebox.service.errors import ServiceError
+from farebox.service.price_window_texts import DAY_NAMES
 from farebox.service.reports.choices import ALL_MERCHANTS, REPORT_KINDS, ReportKind
 from farebox.service.reports.periods import present_period
 from farebox.web.pages import render
 from farebox.web.pages.request import PageRequest, no_such_page
 
-WEEKDAYS: Final = (
-    *(("1", "Monday"), ("2", "Tuesday"), ("3", "Wednesday"), ("4", "Thursday")),
-    *(("5", "Friday"), ("6", "Saturday"), ("7", "Sunday")),
-)
+WEEKDAYS: Final = tuple((str(number), name) for number, name in enumerate(DAY_NAMES, 1))
 _MONDAY: Final = "1"
 _FIELDS: Final = {"weekStart": "week_start"}
 
