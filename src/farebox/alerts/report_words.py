@@ -1,7 +1,8 @@
 """What a merchant's report says: sentences and rows of tables, of the period and of the moment when it is written."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -38,6 +39,10 @@ _MOVED: Final = {
 }
 
 
+_Money = Callable[[int], str]
+"""Writes an amount of micros in the merchant's currency."""
+
+
 class PeriodPhrases(Struct, frozen=True):
     """The words that differ between a week's report and a month's; `percent` stands for how much more or less it is."""
 
@@ -48,6 +53,8 @@ class PeriodPhrases(Struct, frozen=True):
     nothing_before: str
     nothing_at_all: str
     refused_before: str
+    nobody_grew: str
+    nobody_stopped: str
     why: str
 
 
@@ -59,6 +66,8 @@ _WEEK: Final = PeriodPhrases(
     nothing_before=gettext_noop("Nothing was spent the week before."),
     nothing_at_all=gettext_noop("Nothing was spent the week before either."),
     refused_before=gettext_noop("Refused the week before: %(count)s."),
+    nobody_grew=gettext_noop("Nobody spent more than the week before."),
+    nobody_stopped=gettext_noop("Everybody who spent the week before spent again."),
     why=gettext_noop("You get this mail every week because you chose so."),
 )
 _MONTH: Final = PeriodPhrases(
@@ -69,6 +78,8 @@ _MONTH: Final = PeriodPhrases(
     nothing_before=gettext_noop("Nothing was spent the month before."),
     nothing_at_all=gettext_noop("Nothing was spent the month before either."),
     refused_before=gettext_noop("Refused the month before: %(count)s."),
+    nobody_grew=gettext_noop("Nobody spent more than the month before."),
+    nobody_stopped=gettext_noop("Everybody who spent the month before spent again."),
     why=gettext_noop("You get this mail every month because you chose so."),
 )
 
@@ -116,7 +127,7 @@ def period_words(period: ReportPeriod, language: Language) -> str:
 def merchant_words(report: MerchantReport, language: Language) -> MerchantWords:
     """Say what a merchant's period came to."""
     currency, phrases = report.account.currency, phrases_of(report.period)
-    _, money = language.gettext, _Money(language, currency)
+    _, money = language.gettext, partial(language.money, currency=currency)
     requests = language.ngettext("By %(count)s request.", "By %(count)s requests.", report.requests)
     return MerchantWords(
         merchant=one_line(report.merchant.name),
@@ -127,8 +138,8 @@ def merchant_words(report: MerchantReport, language: Language) -> MerchantWords:
         before=_(phrases.before),
         picture=_picture(report, language, money),
         picture_ends=(
-            _("%(day)s: %(amount)s", day=language.day(report.period.first), amount=money.of(report.opening)),
-            _("%(day)s: %(amount)s", day=language.day(report.period.last), amount=money.of(report.closing)),
+            _("%(day)s: %(amount)s", day=language.day(report.period.first), amount=money(report.opening)),
+            _("%(day)s: %(amount)s", day=language.day(report.period.last), amount=money(report.closing)),
         ),
         balance=_balance(report, language, money),
         types=_types(report, language),
@@ -168,17 +179,6 @@ def refusals_words(refused: Sequence[RefusedFor], language: Language) -> str:
     )
 
 
-class _Money:
-    """Writes amounts of one currency."""
-
-    def __init__(self, language: Language, currency: str) -> None:
-        self._language = language
-        self._currency = currency
-
-    def of(self, micros: int) -> str:
-        return self._language.money(micros, self._currency)
-
-
 def _picture(report: MerchantReport, language: Language, money: _Money) -> str:
     """Tell in words what the line shows: where it begins and ends, and its lowest and highest place."""
     amounts = [posted for _, posted in report.history.points]
@@ -186,10 +186,10 @@ def _picture(report: MerchantReport, language: Language, money: _Money) -> str:
         "Balance, %(period)s: %(opening)s at the start, %(closing)s at the end; "
         "lowest %(lowest)s, highest %(highest)s.",
         period=period_words(report.period, language),
-        opening=money.of(report.opening),
-        closing=money.of(report.closing),
-        lowest=money.of(min(amounts)),
-        highest=money.of(max(amounts)),
+        opening=money(report.opening),
+        closing=money(report.closing),
+        lowest=money(min(amounts)),
+        highest=money(max(amounts)),
     )
 
 
@@ -197,10 +197,10 @@ def _balance(report: MerchantReport, language: Language, money: _Money) -> list[
     """Tell how the balance went from the start to the end: its lines add up."""
     _ = language.gettext
     return [
-        Fact(_("Balance at the start"), money.of(report.opening)),
-        *(Fact(_(_MOVED[kind]), money.of(amount)) for kind, amount in report.moved if amount),
-        Fact(_("Spent"), money.of(-report.spent)),
-        Fact(_("Balance at the end"), money.of(report.closing)),
+        Fact(_("Balance at the start"), money(report.opening)),
+        *(Fact(_(_MOVED[kind]), money(amount)) for kind, amount in report.moved if amount),
+        Fact(_("Spent"), money(-report.spent)),
+        Fact(_("Balance at the end"), money(report.closing)),
     ]
 
 
@@ -239,7 +239,7 @@ def _ending(grants: Sequence[Grant], report: MerchantReport, language: Language,
         day = datetime.fromtimestamp((grant.expires_at or 0) // 1_000_000, report.zone).date()
         lines.append(
             language.gettext(
-                "%(amount)s of given credit ends on %(day)s.", amount=money.of(grant.left), day=language.day(day)
+                "%(amount)s of given credit ends on %(day)s.", amount=money(grant.left), day=language.day(day)
             )
         )
     rest = len(grants) - ENDING_MAX
@@ -248,7 +248,7 @@ def _ending(grants: Sequence[Grant], report: MerchantReport, language: Language,
 
 def _now(report: MerchantReport, language: Language, money: _Money) -> str:
     """Tell how the balance stands as the mail is written, and how long it lasts."""
-    _, amount = language.gettext, money.of(report.account.posted)
+    _, amount = language.gettext, money(report.account.posted)
     if report.account.closed_at is not None:
         return _("The account is closed.")
     if report.runway is None:

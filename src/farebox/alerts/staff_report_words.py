@@ -12,10 +12,8 @@ from farebox.core import ids
 from farebox.service.insight.runway_words import in_words
 from farebox.service.languages import Language, gettext_noop
 from farebox.service.operator.console import MerchantRow
-from farebox.service.reports.periods import ReportPeriod
 from farebox.service.reports.staff import CurrencyFigures, SpendOf, StaffReport
 from farebox.storage.destination_records import Channel
-from farebox.storage.report_records import ReportKind
 
 FAILED_MAX: Final = 10
 """How many merchants' failed deliveries a report names."""
@@ -89,6 +87,7 @@ class _StaffWriter:
 
     def __init__(self, report: StaffReport, language: Language) -> None:
         self._report = report
+        self._phrases = phrases_of(report.period)
         self._language = language
 
     def total(self, figures: CurrencyFigures) -> Fact:
@@ -99,8 +98,8 @@ class _StaffWriter:
             figures.active_count,
             amount=language.money(figures.spent, figures.currency),
         )
-        phrases = phrases_of(self._report.period)
-        return Fact(figures.currency, merchants, change_words(figures.spent, figures.spent_before, phrases, language))
+        change = change_words(figures.spent, figures.spent_before, self._phrases, language)
+        return Fact(figures.currency, merchants, change)
 
     def runs_out(self, soon: Sequence[MerchantRow], now: int) -> Section:
         _, title = self._language.gettext, self._language.gettext("Who runs out")
@@ -116,11 +115,6 @@ class _StaffWriter:
 
     def grew(self) -> list[Section]:
         _ = self._language.gettext
-        nobody = _of_unit(
-            self._report.period,
-            gettext_noop("Nobody spent more than the week before."),
-            gettext_noop("Nobody spent more than the month before."),
-        )
 
         def line(item: SpendOf) -> str:
             currency = item.spend.currency
@@ -128,22 +122,17 @@ class _StaffWriter:
             return _("%(amount)s, %(change)s more", amount=spent, change=change)
 
         lists = [(figures, figures.grew, figures.grew_count) for figures in self._report.currencies]
-        return self._lists(_("Who grew"), _(nobody), lists, line)
+        return self._lists(_("Who grew"), _(self._phrases.nobody_grew), lists, line)
 
     def stopped(self) -> list[Section]:
         _ = self._language.gettext
-        nobody = _of_unit(
-            self._report.period,
-            gettext_noop("Everybody who spent the week before spent again."),
-            gettext_noop("Everybody who spent the month before spent again."),
-        )
 
         def line(item: SpendOf) -> str:
             before = self._language.money(item.spend.spent_before, item.spend.currency)
             return _("nothing, after %(amount)s", amount=before)
 
         lists = [(figures, figures.stopped, figures.stopped_count) for figures in self._report.currencies]
-        return self._lists(_("Who stopped"), _(nobody), lists, line)
+        return self._lists(_("Who stopped"), _(self._phrases.nobody_stopped), lists, line)
 
     def _lists(
         self,
@@ -224,11 +213,6 @@ class _StaffWriter:
 
     def _channel(self, channel: int, count: int) -> str:
         return self._language.gettext(_CHANNELS[channel], count=self._language.number(count))
-
-
-def _of_unit(period: ReportPeriod, week: str, month: str) -> str:
-    """Choose what is told of a period."""
-    return month if period.kind == ReportKind.MONTHLY else week
 
 
 def _merchant(name: str, merchant_id: int, value: str) -> MerchantLine:
