@@ -122,7 +122,7 @@ class StaffReports:
 
     async def _read(self, period: ReportPeriod, zone: ZoneInfo, now: int) -> StaffReport:
         start, end = period.starts_at(zone), period.ends_at(zone)
-        spends: list[MerchantSpend] = []
+        spends: dict[str, list[MerchantSpend]] = {}
         reasons: dict[str, int] = {}
         refused_of: dict[int, int] = {}
         first, last = quarters.quarters_of(period.days(zone))
@@ -131,7 +131,9 @@ class StaffReports:
         while stretch := await self._stores.reports.spent_by_merchants(
             after, limit=self._stretch_merchants, first_before=first_before, first=first, last=last
         ):
-            spends += [spend for spend in stretch if spend.spent or spend.spent_before]
+            for spend in stretch:
+                if spend.spent or spend.spent_before:
+                    spends.setdefault(spend.currency, []).append(spend)
             numbers = [spend.merchant_id for spend in stretch]
             for line in await self._stores.reports.refusals(numbers, first_quarter=first, last_quarter=last):
                 reasons[line.reason] = reasons.get(line.reason, 0) + line.requests
@@ -139,8 +141,7 @@ class StaffReports:
             after = numbers[-1]
             await asyncio.sleep(self._stretch_seconds)
         most_refused = sorted(refused_of.items(), key=lambda item: (-item[1], item[0]))[:LISTED_MAX]
-        currencies = {spend.currency for spend in spends}
-        listed = {currency: _listed(spends, currency) for currency in sorted(currencies)}
+        listed = {currency: _listed(spends[currency]) for currency in sorted(spends)}
         merchants = await self._merchants(
             [
                 *(number for number, _ in most_refused),
@@ -150,7 +151,7 @@ class StaffReports:
         return StaffReport(
             period,
             zone,
-            [_figures(spends, currency, lists, merchants) for currency, lists in listed.items()],
+            [_figures(currency, spends[currency], lists, merchants) for currency, lists in listed.items()],
             refused=None
             if is_forgotten(period, zone, now)
             else [RefusedFor(*item) for item in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))],
@@ -173,24 +174,22 @@ class _Listed(Struct, frozen=True):
     stopped_count: int
 
 
-def _listed(spends: Sequence[MerchantSpend], currency: str) -> _Listed:
-    mine = [spend for spend in spends if spend.currency == currency]
-    grew = [spend for spend in mine if spend.spent > spend.spent_before]
-    stopped = [spend for spend in mine if spend.spent <= 0 < spend.spent_before]
+def _listed(spends: Sequence[MerchantSpend]) -> _Listed:
+    grew = [spend for spend in spends if spend.spent > spend.spent_before]
+    stopped = [spend for spend in spends if spend.spent <= 0 < spend.spent_before]
     grew.sort(key=lambda item: (item.spent_before - item.spent, item.merchant_id))
     stopped.sort(key=lambda item: (-item.spent_before, item.merchant_id))
     return _Listed(grew[:LISTED_MAX], len(grew), stopped[:LISTED_MAX], len(stopped))
 
 
 def _figures(
-    spends: Sequence[MerchantSpend], currency: str, lists: _Listed, merchants: Mapping[int, Merchant]
+    currency: str, spends: Sequence[MerchantSpend], lists: _Listed, merchants: Mapping[int, Merchant]
 ) -> CurrencyFigures:
-    mine = [spend for spend in spends if spend.currency == currency]
     return CurrencyFigures(
         currency,
-        active_count=sum(spend.spent > 0 for spend in mine),
-        spent=sum(spend.spent for spend in mine),
-        spent_before=sum(spend.spent_before for spend in mine),
+        active_count=sum(spend.spent > 0 for spend in spends),
+        spent=sum(spend.spent for spend in spends),
+        spent_before=sum(spend.spent_before for spend in spends),
         grew=[SpendOf(merchants[spend.merchant_id], spend) for spend in lists.grew],
         grew_count=lists.grew_count,
         stopped=[SpendOf(merchants[spend.merchant_id], spend) for spend in lists.stopped],
