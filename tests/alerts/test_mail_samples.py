@@ -4,7 +4,7 @@ import gettext
 import re
 from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import default
+from email.policy import SMTP, SMTPUTF8, EmailPolicy, default
 from pathlib import Path
 from typing import Final
 
@@ -93,6 +93,17 @@ def test_who_may_end_such_mails_is_told_how_and_others_are_not() -> None:
             part = "unsubscribe/reports" if is_report else "unsubscribe"
             assert f"<https://pay.example/farebox/{part}/SAMPLE>" == message["List-Unsubscribe"]
             assert "List-Unsubscribe=One-Click" == message["List-Unsubscribe-Post"]
+
+
+@pytest.mark.parametrize("policy", [SMTP, SMTPUTF8])
+def test_the_link_that_ends_mails_stands_in_its_header_as_it_is(policy: EmailPolicy) -> None:
+    host = f"https://{'farebox.' * 20}example"
+    for sample in sample_mails(replace(SKYLINE, public_url=host), language("en")):
+        if "List-Unsubscribe" in sample.message:
+            link = str(sample.message["List-Unsubscribe"])
+            assert link.startswith(f"<{host}/unsubscribe/"), sample.name
+            head = sample.message.as_bytes(policy=policy).partition(b"\r\n\r\n")[0]
+            assert f"List-Unsubscribe: {link}".encode() in head.split(b"\r\n"), sample.name
 
 
 def test_the_html_shows_the_logo_that_it_carries() -> None:

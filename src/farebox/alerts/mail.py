@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from email.policy import SMTP, SMTPUTF8, Policy
 from email.utils import format_datetime
 from typing import Any, Final
 
@@ -24,6 +24,17 @@ LOGO: Final = "logo"
 _MICROS_PER_SECOND: Final = 1_000_000
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+")
 _PAGE: Final = re.compile(r"https?://\S+", re.IGNORECASE)
+
+
+class _LinkHeader(UnstructuredHeader, BaseHeader):
+    """A header that is a link, in one line as it is; Python would encode a long one, which mail programs don't read."""
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS: Final = HeaderRegistry()
+_HEADERS.map_to_type("List-Unsubscribe", _LinkHeader)
 
 
 class Picture(Struct, frozen=True):
@@ -93,7 +104,8 @@ def compose_mail(
     """
     sender, shown = settings.sender, [*pictures, *([settings.logo] if settings.logo else [])]
     # With SMTPUTF8 headers are written as they are, which only servers that know it take; so only where it must be.
-    message = EmailMessage(policy=SMTPUTF8 if needs_smtputf8(sender, recipient) else SMTP)
+    policy = SMTPUTF8 if needs_smtputf8(sender, recipient) else SMTP
+    message = EmailMessage(policy=policy.clone(header_factory=_HEADERS))
     message["From"] = sender
     message["To"] = recipient
     message["Subject"] = header_text(headers.subject)
