@@ -418,6 +418,12 @@ def test_the_reference_names_every_command() -> None:
     assert [] == [name for name in names if f"farebox {name}" not in text]
 
 
+def test_events_are_listed_without_a_database() -> None:
+    nowhere = Shell("nonsense")
+    assert nowhere.ok("webhook", "events").out.count("\n") == 1 + len(EVENT_TYPES)
+    assert set(EVENT_TYPES.values()) == set(nowhere.json("webhook", "events"))
+
+
 def test_init_says_whose_addresses_were_one_mailbox(database_url: str) -> None:
     first = {dialect: sql.migrations(dialect)[:3] for dialect in ("sqlite", "postgres")}
     with mock.patch.object(sql, "migrations", first.__getitem__):

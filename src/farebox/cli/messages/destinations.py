@@ -2,7 +2,16 @@
 
 import click
 
-from farebox.cli.context import CommandContext, command, merchant_id_or_none, short_time, table
+from farebox.cli.context import (
+    CommandContext,
+    add_json_option,
+    answer,
+    command,
+    guarded,
+    merchant_id_or_none,
+    short_time,
+    table,
+)
 from farebox.core import ids
 from farebox.presenters.destinations import (
     CHANNELS,
@@ -74,10 +83,14 @@ async def webhook_list(context: CommandContext, merchant: str | None) -> None:
     )
 
 
-@command("events", group=webhook_group)
-async def webhook_events(context: CommandContext) -> None:
-    """List the events that there are."""
-    context.answer(dict(EVENT_WORDS), table(("event", "what happened"), list(EVENT_WORDS.items())))
+@webhook_group.command("events")
+def webhook_events(*, is_json: bool) -> None:
+    """List the events that there are; needs no database and no settings."""
+    lines = table(("event", "what happened"), list(EVENT_WORDS.items()))
+    guarded(lambda: answer(dict(EVENT_WORDS), lines, is_json=is_json), is_json=is_json)
+
+
+add_json_option(webhook_events)
 
 
 @command("set", group=webhook_group)
@@ -123,12 +136,12 @@ async def webhook_secret(context: CommandContext, destination_id: str, overlap_h
 @click.argument("destination_id")
 async def webhook_test(context: CommandContext, destination_id: str) -> None:
     """Send a test now, and print what came of it."""
-    answer = await context.farebox.services.destinations.send_test(
+    tested = await context.farebox.services.destinations.send_test(
         await _named(context, destination_id), principal=context.principal
     )
-    status = "no answer" if answer.status is None else str(answer.status)
-    words = "It was taken" if answer.is_delivered else "It was not taken"
-    context.answer(tested_data(answer), f"{words}, in {round(answer.took / 1000)} ms: {status} {answer.text}".rstrip())
+    status = "no answer" if tested.status is None else str(tested.status)
+    words = "It was taken" if tested.is_delivered else "It was not taken"
+    context.answer(tested_data(tested), f"{words}, in {round(tested.took / 1000)} ms: {status} {tested.text}".rstrip())
 
 
 @command("sent", group=webhook_group)
