@@ -63,6 +63,7 @@ lock: $(VENV)/.installed-dev ## Lock the dependencies again (ARGS=--upgrade take
 	$(LOCK) --no-deps --group price-lists --output-file requirements/price-lists.lock
 	$(LOCK) --no-deps --group traffic --output-file requirements/traffic.lock
 	$(LOCK) --group backtest --output-file requirements/backtest.lock
+	$(LOCK) --group release --output-file requirements/release.lock
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks.
 	$(BIN)/python -m benchmarks $(ARGS)
