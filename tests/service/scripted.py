@@ -14,6 +14,7 @@ from farebox.core.invariants import InvariantViolation
 from farebox.core.prices import Price
 from farebox.core.state import BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
+from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.interface import CommitUnknown, Connector, Decide, StoreUnavailable
 
 WAIT_S: Final = 10
@@ -92,7 +93,7 @@ class ScriptedConnector:
     def route(self, merchant_id: int) -> int:
         return merchant_id % self._groups
 
-    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+    async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         (group,) = {self.route(merchant_id) for merchant_id in reads.merchant_ids}
         fate = self.script.popleft() if self.script else self.always
         self.batches.append(list(reads.idempotency_keys))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from farebox.core.outcomes import Code, Outcome
 from farebox.core.state import BatchState, ReadSet, reads
 from farebox.service.clock import SystemClock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable
-from farebox.service.ledger.committer import LIMITS, Committer, CommitterLimits
+from farebox.service.ledger.committer import LIMITS, CommittedBatch, Committer, CommitterLimits
 from tests.service.scripted import UNIT, WAIT_S, Fate, ScriptedConnector, charge, charges
 from tests.support.server import open_farebox, seed
 
@@ -66,6 +67,21 @@ async def test_commands_of_one_moment_share_a_batch() -> None:
     async with _running(scripted) as committer:
         await _results(_submit(committer, *charges("abc")))
     assert [["a", "b", "c"]] == _keys_of(scripted)
+
+
+async def test_each_batch_that_is_committed_is_told_of_and_no_other() -> None:
+    scripted, told = ScriptedConnector(), list[CommittedBatch]()
+    committer = Committer(scripted.connector, SystemClock(), on_batch=[told.append])
+    await committer.start()
+    before = time.monotonic()
+    await _results(_submit(committer, *charges("abc")))
+    scripted.script.append(Fate.FAILS_BEFORE)
+    await _results(_submit(committer, charge("d")))
+    await committer.close()
+    (batch,) = told
+    assert list(charges("abc")) == list(batch.commands)
+    assert [Code.OK] * 3 == [outcome.code for outcome in batch.outcomes]
+    assert before <= batch.steps.begun <= time.monotonic()
 
 
 async def test_batch_is_whatever_arrived_while_the_last_commit_ran() -> None:

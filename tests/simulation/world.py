@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from farebox.alerts.transport import Compose, PermanentFailure, TransientFailure
 from farebox.core.state import Decision, ReadSet
+from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.interface import CommitUnknown, Connector, Decide, StoreUnavailable
 from farebox.storage.stores import Stores
 from tests.support.memory import MemoryConnector
@@ -92,7 +93,7 @@ class Connection:
         self.is_dead = False
         self._late: set[asyncio.Task[None]] = set()
 
-    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+    async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run a batch; it may fail before COMMIT, or while it runs, with or without effect, at once or later."""
         try:
             return await self._transact(reads, decide)

@@ -1,13 +1,14 @@
 """The contract of a store, on every engine."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, get_type_hints
 
 import pytest
 from hypothesis import given
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from farebox.core.accounts import Account, Kind
 from farebox.core.alerts import Alert, AlertKind, written_facts
@@ -45,6 +46,7 @@ from farebox.core.transfers import Transfer
 from farebox.storage import sql
 from farebox.storage.api_keys import KeyEnded, KeyUnchanged
 from farebox.storage.batch_grants import more_merchants
+from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.destination_records import Channel
 from farebox.storage.interface import (
     AlreadyExists,
@@ -760,6 +762,25 @@ async def test_prices_are_those_in_force_at_the_time_of_the_batch(stores: Stores
         prices = [state.default_prices.get("image"), state.merchant_prices.get((ANN, "image"))]
         found[later] = tuple(price and price.price_id for price in prices)
     assert {-1: (None, None), 0: (1, None), 4: (2, None), 5: (3, None), 6: (3, 4), 8: (3, 5)} == found
+
+
+@every_store
+async def test_a_batch_tells_when_each_step_was_done_and_one_that_fails_how_far_it_came(stores: Stores) -> None:
+    commands: list[Command] = [TopUp(ANN, UNIT, "R")]
+    steps = BatchSteps(time.monotonic())
+    await stores.connector.transact(reads(commands, NOW), lambda state: decide(state, commands, NOW), steps)
+    times = list(astuple(steps))
+    assert times == sorted(times)
+    assert 0.0 not in times
+
+    def fail(_: BatchState) -> Decision:
+        raise KeyError
+
+    failed = BatchSteps(time.monotonic())
+    with pytest.raises(KeyError):
+        await stores.connector.transact(reads(commands, NOW), fail, failed)
+    assert failed.loaded >= failed.locked >= failed.begun
+    assert (0.0, 0.0, 0.0) == (failed.decided, failed.applied, failed.committed)
 
 
 @every_store

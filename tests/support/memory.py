@@ -1,5 +1,6 @@
 """A connector to a ledger in memory: no transactions to lose, and no SQL, so its stores are its own."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import Decision, ReadSet
 from farebox.core.transfers import Transfer
+from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.interface import Decide, Fetch, Snapshot, StorageError
 from farebox.storage.months import Month
 from farebox.storage.records import BookRows, BudgetedKey, RevenueSums
@@ -73,11 +75,15 @@ class MemoryConnector(MemoryRows):
     def disk_free_bytes(self) -> int | None:
         return None
 
-    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+    async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         self.check_open()
+        steps = steps or BatchSteps()
+        steps.locked = steps.loaded = time.monotonic()
         decision = self.decision(reads, decide)
+        steps.decided = time.monotonic()
         if decision.changes_anything:
             self.apply(decision)
+        steps.applied = steps.committed = time.monotonic()
         return decision
 
     async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:

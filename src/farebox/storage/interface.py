@@ -21,6 +21,7 @@ from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
+from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.months import Month
 from farebox.storage.records import BookRows, BudgetedKey, RevenueSums
 
@@ -212,13 +213,13 @@ class Connector(Protocol):
         """Name the group a merchant's commands belong to: a batch stays within one group."""
         ...
 
-    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+    async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch: lock the accounts in sorted order, load what `reads` asks, decide, apply, COMMIT.
 
         All accounts of `reads.merchant_ids` stay locked against other writers from before the first read to the end.
         For each alert, the deliveries to those who want its kind are written in the same transaction. A
         decision that changes nothing is not written. `decide` may be called again if the engine lost a race. What it
-        raises comes through, with nothing committed.
+        raises comes through, with nothing committed. The times of its steps are written into `steps`.
 
         Returns:
             The decision, committed and durable.

@@ -6,6 +6,7 @@ A batch is what arrived while the last commit ran; nobody waits for a batch to f
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -19,6 +20,7 @@ from farebox.core.outcomes import Outcome
 from farebox.core.state import BatchState, Decision
 from farebox.service.clock import Clock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable, unavailable
+from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.interface import CommitUnknown, Connector, StoreReplaced, StoreUnavailable
 
 _log = logging.getLogger("farebox.committer")
@@ -50,6 +52,15 @@ class CommitterLimits(Struct, frozen=True):
 LIMITS: Final = CommitterLimits()
 
 
+class CommittedBatch(Struct, frozen=True, gc=False):
+    """A batch that was committed, for what measures batches."""
+
+    commands: Sequence[Command]
+    outcomes: Sequence[Outcome]
+    """What each command came to, in their order."""
+    steps: BatchSteps
+
+
 class Committer:
     """Takes commands from any task of one event loop and answers each with its outcome."""
 
@@ -60,12 +71,22 @@ class Committer:
         *,
         limits: CommitterLimits = LIMITS,
         on_commit: Sequence[Callable[[Decision], None]] = (),
+        on_batch: Sequence[Callable[[CommittedBatch], None]] = (),
     ) -> None:
-        """Prepare; `start` begins to work. `on_commit` are told of each batch that is committed; they must be quick."""
+        """Prepare; `start` begins to work.
+
+        Args:
+            connector: the database.
+            clock: tells the time of each batch.
+            limits: how much is taken at once.
+            on_commit: told of what each batch that is committed changes; they must be quick.
+            on_batch: told how each of these batches went, as quickly.
+        """
         self._connector = connector
         self._clock = clock
         self._limits = limits
         self._on_commit = on_commit
+        self._on_batch = on_batch
         self._queues: dict[int, deque[_Job]] = {}
         self._ready: deque[int] = deque()
         self._wakers: deque[asyncio.Future[None]] = deque()
@@ -251,8 +272,9 @@ class Committer:
             first[:] = decision.outcomes
             return decision
 
+        steps = BatchSteps(time.monotonic())
         try:
-            return self._committed(await self._connector.transact(reads, decide_batch))
+            return self._committed(commands, await self._connector.transact(reads, decide_batch, steps), steps)
         except StoreUnavailable as error:
             self._log_failure(f"nothing is committed: {error}")
             raise unavailable(error) from error
@@ -266,7 +288,7 @@ class Committer:
             self._logged = text
             _log.warning("%s", text)
 
-    def _committed(self, decision: Decision) -> list[Outcome]:
+    def _committed(self, commands: list[Command], decision: Decision, steps: BatchSteps) -> list[Outcome]:
         if self._logged is not None:
             self._logged = None
             _log.info("batches are committed again")
@@ -274,6 +296,10 @@ class Committer:
         self.commands_count += len(decision.outcomes)
         for note in self._on_commit:
             note(decision)
+        if self._on_batch:
+            batch = CommittedBatch(commands, decision.outcomes, steps)
+            for tell in self._on_batch:
+                tell(batch)
         return decision.outcomes
 
     async def _look_up(self, commands: list[Command], first: list[Outcome], now: int) -> list[Outcome]:
@@ -298,8 +324,9 @@ class Committer:
             return decision
 
         while True:
+            steps = BatchSteps(time.monotonic())
             try:
-                return self._committed(await self._connector.transact(reads, decide_again))
+                return self._committed(commands, await self._connector.transact(reads, decide_again, steps), steps)
             except (StoreUnavailable, CommitUnknown) as error:
                 if isinstance(error, CommitUnknown):
                     may_commit = False

@@ -11,6 +11,7 @@ Plans don't depend on what the planner knows: sessions plan each statement once 
 reading whole tables, and the statements leave no choice of index where a wrong one would walk a merchant's history.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -20,6 +21,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.state import BatchState, Decision, MoreGrantsNeeded, ReadSet
 from farebox.storage import migrate, sql
 from farebox.storage.batch_grants import more_merchants
+from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.interface import CommitUnknown, Decide, Fetch, Snapshot, StorageError
 from farebox.storage.last_committed import LastCommitted
 from farebox.storage.postgres.batch import (
@@ -129,15 +131,20 @@ class PostgresConnector:
         """All merchants are in one group: one server commits any batch at once."""
         return 0
 
-    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+    async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch in one transaction."""
+        noted = steps or BatchSteps()
 
         async def batch(connection: Connection) -> Decision:
+            noted.locked = time.monotonic()
             state = await load(connection, reads)
+            noted.loaded = time.monotonic()
             self._last_committed.check(reads.merchant_ids, state.accounts)
             decision = await _decided(connection, reads, state, decide)
+            noted.decided = time.monotonic()
             if decision.changes_anything:
                 await apply(connection, decision)
+            noted.applied = time.monotonic()
             return decision
 
         decision = await run_transaction(
@@ -147,6 +154,7 @@ class PostgresConnector:
             is_change=must_last,
             begin=f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')",
         )
+        noted.committed = time.monotonic()
         self._last_committed.note(decision)
         return decision
 

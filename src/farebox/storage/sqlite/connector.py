@@ -7,6 +7,7 @@ being read while it does. Other processes may use the same file: every write sta
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.state import BatchState, Decision, MoreGrantsNeeded, ReadSet
 from farebox.storage import migrate, rows, sql
 from farebox.storage.batch_grants import more_merchants
+from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.interface import (
     CommitUnknown,
     Decide,
@@ -162,18 +164,24 @@ class SqliteConnector:
         """All merchants are in one group: one file has one writer."""
         return 0
 
-    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+    async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch in one transaction."""
+        steps = steps or BatchSteps()
         async with self._transaction() as cursor:
+            steps.locked = time.monotonic()
             state = load(cursor, reads)
+            steps.loaded = time.monotonic()
             try:
                 self._last_committed.check(reads.merchant_ids, state.accounts)
             except StoreReplaced as error:
                 self._went_back = error
                 raise
             decision = _decided(cursor, reads, state, decide)
+            steps.decided = time.monotonic()
             if decision.changes_anything:
                 apply(cursor, state, decision)
+            steps.applied = time.monotonic()
+        steps.committed = time.monotonic()
         self._last_committed.note(decision)
         return decision
 
