@@ -60,6 +60,7 @@ lock: $(VENV)/.installed-dev ## Lock the dependencies again (ARGS=--upgrade take
 	$(LOCK) pyproject.toml --output-file requirements/runtime.lock
 	$(LOCK) pyproject.toml --group dev --constraint requirements/build.lock --constraint requirements/runtime.lock \
 		--output-file requirements/dev.lock
+	$(LOCK) pyproject.toml --all-extras --constraint requirements/dev.lock --output-file requirements/image.lock
 	$(LOCK) --no-deps --group price-lists --output-file requirements/price-lists.lock
 	$(LOCK) --no-deps --group traffic --output-file requirements/traffic.lock
 	$(LOCK) --group backtest --output-file requirements/backtest.lock

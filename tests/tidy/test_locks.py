@@ -7,7 +7,7 @@ import pytest
 
 from tests.tidy.files import ROOT
 
-LOCKS = ("build", "runtime", "dev", "price-lists", "traffic", "backtest")
+LOCKS = ("build", "runtime", "image", "dev", "release", "price-lists", "traffic", "backtest")
 PINNED = re.compile(r"([a-z0-9-]+)==(\S+) (?:; .* )?\\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
 REGISTRY = re.compile(r"://|pypi\.|pythonhosted|--(?:extra-)?index-url|--find-links|--trusted-host|(?<=\s)@(?=\s)")
@@ -39,6 +39,10 @@ def test_dev_lock_holds_the_other_two() -> None:
     assert _versions("dev").items() >= _versions("build").items() | _versions("runtime").items()
 
 
+def test_what_the_image_runs_was_tested() -> None:
+    assert _versions("runtime").items() <= _versions("image").items() <= _versions("dev").items()
+
+
 def _others(requirements: list[str]) -> list[str]:
     """Leave out the client, which is installed from this repository."""
     return [requirement for requirement in requirements if not requirement.startswith("farebox-client")]
@@ -52,7 +56,8 @@ def test_what_the_project_asks_for_is_locked() -> None:
         "build": [*groups["build"], *project["build-system"]["requires"]],
         "runtime": [*_others(project["project"]["dependencies"]), *client["project"]["dependencies"]],
         "dev": [line for line in groups["dev"] if isinstance(line, str)],
-        **{name: groups[name] for name in ("price-lists", "traffic", "backtest")},
+        "image": [line for lines in project["project"]["optional-dependencies"].values() for line in lines],
+        **{name: groups[name] for name in ("release", "price-lists", "traffic", "backtest")},
     }
     for lock, requirements in asked.items():
         names = {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in requirements}
