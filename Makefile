@@ -20,7 +20,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture messages client-reference audit lock bench price-fit backtest torture gateways fuzz coverage clean
+.PHONY: help run test check format architecture messages client-reference docs audit lock bench price-fit backtest torture gateways fuzz coverage clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -51,6 +51,9 @@ messages: $(VENV)/.installed-dev ## Extract what people are told, and bring the 
 
 client-reference: $(VENV)/.installed-dev ## Write the reference of the Python client from its code.
 	$(BIN)/python -m tools.client_reference
+
+docs: $(VENV)/.installed-dev ## Build the documentation as a site that can be searched, into site/.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build $(ARGS)
 
 audit: $(VENV)/.installed-dev ## Ask whether locked packages have known vulnerabilities (needs a network; 2: could not look).
 	$(BIN)/python -m tests.security.audit
@@ -92,7 +95,7 @@ coverage: $(VENV)/.installed-dev ## Run every test and measure the branches of c
 	$(BIN)/coverage report
 
 clean: ## Remove what the other targets made, the virtual environment too.
-	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find src clients tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

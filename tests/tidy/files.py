@@ -8,7 +8,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 SERVER: Final = ROOT / "src" / "farebox"
 CLIENT: Final = ROOT / "clients" / "python" / "src" / "farebox_client"
-MADE_BY_TOOLS: Final = {"__pycache__", "build", "dist", "htmlcov", "node_modules"}
+MADE_BY_TOOLS: Final = {"__pycache__", "build", "dist", "htmlcov", "node_modules", "site"}
 KEPT_HIDDEN: Final = {".ci", ".editorconfig", ".gitignore"}
 
 

@@ -1,0 +1,94 @@
+"""What MkDocs is told about this repository while it builds the documentation: `mkdocs.yml` names this as its hook.
+
+Pages link to each other and to files of the repository as they lie there, so that they can be read without a site. In
+the site, a page that stands elsewhere is brought in, and a file that is no page is named where it was linked.
+"""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from tools.changelog import changelog
+
+ROOT: Final = Path(__file__).parents[1]
+BROUGHT_IN: Final = {
+    "README.md": "tour.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "clients/python/README.md": "reference/farebox-client.md",
+}
+"""Pages that stand outside of docs/, and what they are in the site."""
+
+_LINK: Final = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_FENCED: Final = re.compile(r"^(```+).*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """List the decisions, each of which has its number and its title."""
+    folder = ROOT / "docs" / "decisions"
+    pages = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    entries: list[dict[str, Any]] = config.nav or []
+    for entry in entries:
+        if "Decisions" in entry:
+            entry["Decisions"] = ["decisions/README.md", *(f"decisions/{name}" for name in pages)]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Bring in what stands outside of docs/."""
+    for source, target in BROUGHT_IN.items():
+        files.append(File.generated(config, target, content=(ROOT / source).read_text(encoding="utf-8")))
+    files.append(File.generated(config, "changelog.md", content=changelog()))
+    for path in pictures_elsewhere():
+        files.append(File(path, str(ROOT), config.site_dir, use_directory_urls=False))
+    return files
+
+
+def pictures_elsewhere() -> list[str]:
+    """Return the pictures that pages below docs/ show and that lie elsewhere in the repository."""
+    paths = set()
+    for page in (ROOT / "docs").rglob("*.md"):
+        for match in _LINK.finditer(page.read_text(encoding="utf-8")):
+            path = os.path.relpath(os.path.normpath(page.parent / match["target"]), ROOT)
+            if match["picture"] and "://" not in match["target"] and not path.startswith("docs/"):
+                paths.add(path)
+    return sorted(paths)
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn links to files of the repository into what the site has."""
+    return linked(markdown, page.file.src_uri)
+
+
+def linked(markdown: str, page: str) -> str:
+    """Return a page of the site, named by its place below docs/, with links that lead somewhere there."""
+    elsewhere = {target: source for source, target in BROUGHT_IN.items()} | {"changelog.md": "changelog.d/README.md"}
+    here = PurePosixPath(elsewhere.get(page, f"docs/{page}")).parent
+    blocks = [match.span() for match in _FENCED.finditer(markdown)]
+
+    def replaced(match: re.Match[str]) -> str:
+        target = match["target"]
+        if "://" in target or target.startswith("mailto:") or any(s <= match.start() < e for s, e in blocks):
+            return match[0]
+        path = os.path.normpath(here / target)
+        if path in BROUGHT_IN:
+            place = BROUGHT_IN[path]
+        elif path.startswith("docs/") and (ROOT / path).is_file():
+            place = path.removeprefix("docs/")
+        elif match["picture"]:
+            place = path
+        else:
+            return _named(match["text"], path)
+        relative = os.path.relpath(place, PurePosixPath(page).parent)
+        return f"{match['picture']}[{match['text']}]({relative}{match['anchor'] or ''})"
+
+    return _LINK.sub(replaced, markdown)
+
+
+def _named(text: str, path: str) -> str:
+    """Name a file of the repository, which the site does not have."""
+    return text if path in text else f"{text} (`{path}`)"
