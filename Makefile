@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What the backtest alone needs is not in the environment of the tests.
 PEERS := $(VENV)/backtest
+# Nor are the programs that look a release over.
+RELEASE := $(VENV)/release
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest
 SPREAD := --numprocesses $(WORKERS) --dist loadfile
@@ -20,7 +22,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture messages client-reference docs audit lock bench price-fit backtest torture gateways fuzz coverage clean
+.PHONY: help run test check format architecture messages client-reference docs audit lock bench price-fit backtest torture gateways fuzz coverage release-check clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -67,7 +69,7 @@ lock: $(VENV)/.installed-dev ## Lock the dependencies again (ARGS=--upgrade take
 	$(LOCK) --no-deps --group price-lists --output-file requirements/price-lists.lock
 	$(LOCK) --no-deps --group traffic --output-file requirements/traffic.lock
 	$(LOCK) --group backtest --output-file requirements/backtest.lock
-	$(LOCK) --group release --output-file requirements/release.lock
+	$(LOCK) --group release --constraint requirements/build.lock --output-file requirements/release.lock
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks.
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -94,6 +96,9 @@ coverage: $(VENV)/.installed-dev ## Run every test and measure the branches of c
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+release-check: $(RELEASE)/.installed ## Build both distributions, install and try them, check licences, write what they are made of (needs a network).
+	$(RELEASE)/bin/python -m tools.release
+
 clean: ## Remove what the other targets made, the virtual environment too.
 	rm -rf $(VENV) site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find src clients tests -type d -name __pycache__ -prune -exec rm -rf {} +
@@ -115,4 +120,9 @@ $(VENV)/.installed-dev: requirements/dev.lock $(VENV)/.installed-runtime
 $(PEERS)/.installed: requirements/backtest.lock | $(BIN)/python
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements/backtest.lock
+	@touch $@
+
+$(RELEASE)/.installed: requirements/release.lock | $(BIN)/python
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements/release.lock
 	@touch $@
