@@ -1,0 +1,1 @@
+"""The distributions that are released, and what they are deployed by."""
