@@ -3,6 +3,7 @@
 Here is what every command and every server needs; what a server does beside answering is added by `background`.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -63,6 +64,7 @@ from farebox.service.reports.staff import StaffReports
 from farebox.service.statements.reader import Statements
 from farebox.services import OperatorInfo, Services
 from farebox.storage.destination_records import Channel
+from farebox.storage.examination import DatabaseFacts
 from farebox.storage.interface import Connector
 from farebox.storage.stores import Stores
 from farebox.webhooks.client import WebhookClient
@@ -82,6 +84,22 @@ def make_connector(settings: Settings) -> Connector:
     from farebox.storage.sqlite import SqliteConnector
 
     return SqliteConnector(path)
+
+
+async def examine(settings: Settings, clock: Clock, *, check_seconds_max: float) -> DatabaseFacts:
+    """Tell of the database that the settings name, whatever is in it.
+
+    Raises:
+        StorageError: it can't be reached or read.
+    """
+    path = settings.database_url.sqlite_path
+    if path is None:
+        from farebox.storage.postgres.examination import examine as examine_postgres
+
+        return await examine_postgres(settings.database_url, clock.now)
+    from farebox.storage.sqlite.examination import examine as examine_sqlite
+
+    return await asyncio.to_thread(examine_sqlite, path, check_seconds_max=check_seconds_max)
 
 
 def gate_rules(settings: Settings) -> Rules | None:

@@ -179,15 +179,38 @@ class Settings(Struct, frozen=True, kw_only=True):
             SettingsError: a setting is unknown, of the wrong type, or makes no sense.
         """
         variables = os.environ if environment is None else environment
-        for name in sorted(variables):
-            if name.upper().startswith(_ENVIRONMENT_PREFIX) and not _is_known(name, variables[name]):
-                raise SettingsError(_unknown(name))
-        texts = _from_file((folder or Path.cwd()) / CONFIG_FILE)
-        for name in cls.__struct_fields__:
-            text = variables.get(_ENVIRONMENT_PREFIX + name.upper())
-            if text is not None:
-                texts[name] = text
-        return cls.of(**texts)
+        for problem in _unknown_names(variables):
+            raise SettingsError(problem)
+        return cls.of(**{**_from_file((folder or Path.cwd()) / CONFIG_FILE), **_from_environment(variables)})
+
+
+class ExaminedSettings(Struct, frozen=True):
+    """Settings as far as they can be read, and what is wrong with the others."""
+
+    settings: Settings
+    problems: tuple[str, ...]
+    unread: frozenset[str]
+    """The settings that are wrong, and stand in `settings` as if they were not set."""
+
+
+def examine_settings(environment: Mapping[str, str], folder: Path) -> ExaminedSettings:
+    """Read settings as `Settings.load` does, and go on where one is wrong."""
+    problems = _unknown_names(environment)
+    texts = _from_environment(environment)
+    unread: set[str] = set()
+    try:
+        texts = {**_from_file(folder / CONFIG_FILE), **texts}
+    except SettingsError as error:
+        problems.append(str(error))
+        unread = _DEFAULTS.keys() - texts.keys()
+    for name, text in list(texts.items()):
+        try:
+            Settings.of(**{name: text})
+        except SettingsError as error:
+            problems.append(str(error))
+            unread.add(name)
+            del texts[name]
+    return ExaminedSettings(Settings.of(**texts), tuple(problems), frozenset(unread))
 
 
 _DEFAULTS: Final = Settings().texts
@@ -196,6 +219,20 @@ _DEFAULTS: Final = Settings().texts
 def _read(kind: Any, text: str) -> Any:
     """Let a setting's type read it, for msgspec; what it raises is what the setting's name goes on with."""
     return kind.read(text)
+
+
+def _unknown_names(variables: Mapping[str, str]) -> list[str]:
+    """Say of each variable that looks like a setting and is none that it is none."""
+    return [
+        _unknown(name)
+        for name in sorted(variables)
+        if name.upper().startswith(_ENVIRONMENT_PREFIX) and not _is_known(name, variables[name])
+    ]
+
+
+def _from_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    given = {name: variables.get(_ENVIRONMENT_PREFIX + name.upper()) for name in _DEFAULTS}
+    return {name: text for name, text in given.items() if text is not None}
 
 
 def _from_file(path: Path) -> dict[str, str]:

@@ -284,6 +284,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "deliveries.alert_mails": lambda stores: stores.deliveries.alert_mails(Alert(ANN, 1, UNIT, 0, NOW, None)),
     "deliveries.mails": lambda stores: stores.deliveries.mails(merchant_id=None, limit=10),
     "deliveries.retry_mails": lambda stores: stores.deliveries.retry_mails(NOW),
+    "deliveries.oldest_waiting": lambda stores: stores.deliveries.oldest_waiting(),
     "deliveries.next_mail_at": lambda stores: stores.deliveries.next_mail_at(),
     "budgets.list": lambda stores: stores.budgets.list(ANN),
     "budgets.put": lambda stores: stores.budgets.put(ANN, ANN, [], zone="UTC", now=NOW),

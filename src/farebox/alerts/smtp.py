@@ -82,17 +82,7 @@ class SmtpTransport:
         # Nobody connects for a mail that is not to be sent, and the envelope needs the sender.
         message = await compose()
         sender: Address = message["From"].addresses[0]
-        client = aiosmtplib.SMTP(
-            hostname=self._server.host,
-            port=self._server.port,
-            local_hostname=await self._own_name(),
-            username=self._server.username,
-            password=self._server.password,
-            use_tls=self._server.is_tls,
-            start_tls=self._server.is_starttls,
-            tls_context=self._tls_context,
-            timeout=self._timeout_seconds,
-        )
+        client = await self._client()
         try:
             await client.connect()
             is_utf8 = needs_smtputf8(sender, recipient)
@@ -107,6 +97,35 @@ class SmtpTransport:
         finally:
             # Not by way of QUIT: to a server that hangs, that would wait once more, and a stop would wait for it.
             client.close()
+
+    async def check(self) -> None:
+        """Connect and log in as for a mail, and send none.
+
+        Raises:
+            TransientFailure: that failed; the message says why.
+        """
+        client = await self._client()
+        try:
+            await client.connect()
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit(timeout=self._quit_seconds_max)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise self._failure(error, "") from error
+        finally:
+            client.close()
+
+    async def _client(self) -> aiosmtplib.SMTP:
+        return aiosmtplib.SMTP(
+            hostname=self._server.host,
+            port=self._server.port,
+            local_hostname=await self._own_name(),
+            username=self._server.username,
+            password=self._server.password,
+            use_tls=self._server.is_tls,
+            start_tls=self._server.is_starttls,
+            tls_context=self._tls_context,
+            timeout=self._timeout_seconds,
+        )
 
     async def _own_name(self) -> str:
         """Find this machine's full name, once: looking it up for each mail may be slow."""

@@ -28,6 +28,11 @@ class SmtpServer(Struct, frozen=True):
     is_tls: bool
     is_starttls: bool
 
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether what is sent to it crosses no network."""
+        return _is_this_machine(self.host)
+
     def __repr__(self) -> str:
         """Name the server and how it is reached; who logs in, and how, stays out of logs."""
         security = "TLS" if self.is_tls else "STARTTLS" if self.is_starttls else "no TLS"

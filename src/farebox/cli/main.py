@@ -55,6 +55,11 @@ COMMANDS: Final = (
         "Run a throw-away Farebox with merchants, prices and traffic; everything is removed at the end.",
     ),
     StandIn(
+        "doctor",
+        "farebox.cli.doctor.command:doctor",
+        "Look at settings, database, disk, clock, mail and proxies, and say what is wrong and what to do.",
+    ),
+    StandIn(
         "explain",
         "farebox.cli.explain:explain",
         "Explain a transfer: what was requested, at which price, and how its amount came about.",

@@ -30,7 +30,7 @@ BACKLOG: Final = 2_048
 HEAD_BYTES_MAX: Final = 64 * 1024
 """How long a request's head may be, and how much of a connection is read ahead."""
 
-_FILES_BESIDE_CONNECTIONS: Final = 256
+FILES_BESIDE_CONNECTIONS: Final = 256
 """How many files a process needs for the database, mails and its log."""
 
 PUBLIC_URL_VARIABLE: Final = "FAREBOX_PUBLIC_URL"
@@ -141,14 +141,14 @@ def _checked_engine(settings: Settings, *, is_json: bool) -> str:
 
 def _connections_max(limits: HttpLimits) -> int:
     """Let a process open as many files as it may need, if the system does; return how many connections that allows."""
-    wanted = limits.connections + _FILES_BESIDE_CONNECTIONS
+    wanted = limits.connections + FILES_BESIDE_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     files_max = wanted if soft == resource.RLIM_INFINITY else soft
     # Where the system lets few be open, half of them are for connections.
-    return min(limits.connections, max(files_max - _FILES_BESIDE_CONNECTIONS, files_max // 2))
+    return min(limits.connections, max(files_max - FILES_BESIDE_CONNECTIONS, files_max // 2))
 
 
 def port_problem(host: str, port: int) -> str | None:

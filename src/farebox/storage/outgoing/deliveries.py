@@ -55,6 +55,10 @@ class DeliveryStore(SubjectStore):
             found = await self._rows("merchant_mails", merchant_id, limit)
         return [rows.delivery_from_row(row) for row in found]
 
+    async def oldest_waiting(self) -> Mapping[int, int]:
+        """Tell since when the oldest of what each channel owes waits; mails about accounts go as channel 0."""
+        return {row[0]: row[1] for row in await self._rows("oldest_waiting")}
+
     async def tell(
         self,
         merchant_id: int,

@@ -104,3 +104,10 @@ WHERE channel = {Channel.EMAIL} AND state IN ({DeliveryState.WAITING}, {Delivery
 -- next_mail_at: tell when the next mail falls due
 SELECT next_attempt_at FROM delivery
 WHERE channel = {Channel.EMAIL} AND state = {DeliveryState.WAITING} ORDER BY next_attempt_at LIMIT 1;
+
+-- oldest_waiting: tell since when the oldest of what each channel owes waits; mails about accounts have the channel 0
+SELECT CAST(d.channel AS BIGINT), min(a.fired_at)
+FROM delivery d JOIN alert a ON a.merchant_id = d.merchant_id AND a.number = d.alert_number
+WHERE d.state = {DeliveryState.WAITING} GROUP BY d.channel
+UNION ALL
+SELECT CAST(0 AS BIGINT), min(created_at) FROM letter WHERE state = {DeliveryState.WAITING} HAVING count(*) > 0;

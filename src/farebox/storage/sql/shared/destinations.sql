@@ -110,3 +110,6 @@ ORDER BY a.fired_at, a.merchant_id, a.number LIMIT $8
 ON CONFLICT (merchant_id, alert_number, channel, recipient_id) DO UPDATE SET state = {DeliveryState.WAITING}, attempts = 0,
     next_attempt_at = excluded.next_attempt_at, sent_at = NULL, last_error = NULL
 RETURNING alert_number;
+
+-- all_destinations: list everybody's destinations, behind one
+SELECT {destination} FROM destination WHERE destination_id > $1 ORDER BY destination_id LIMIT $2;

@@ -1,0 +1,65 @@
+"""What is to be known of a PostgreSQL server and database: each question of its own, as rights to ask may lack."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from farebox.storage import sql
+from farebox.storage.examination import (
+    DatabaseClock,
+    DeadRows,
+    PostgresFacts,
+    Replica,
+    ReplicationSlot,
+)
+from farebox.storage.postgres.hosts import Hosts
+from farebox.storage.postgres.limits import LIMITS, PostgresLimits
+from farebox.storage.postgres.pool import own_connection
+from farebox.storage.postgres.schema import applied_migrations, checked_version
+
+_SQL: Final = sql.statements("postgres")
+
+
+async def examine(url: str, now: Callable[[], int], limits: PostgresLimits = LIMITS) -> PostgresFacts:
+    """Tell of a server and database; `now` tells our own time.
+
+    Raises:
+        StorageError: it can't be reached, or will not do.
+    """
+    hosts = Hosts(url, limits.connect_timeout_ms)
+    # What the session itself asks for would stand in place of what the server is set to.
+    async with own_connection(hosts, limits, {}, command_timeout_ms=limits.command_timeout_ms) as connection:
+        version = checked_version(connection)
+        applied = await applied_migrations(connection)
+        asked_at = now()
+        told = await connection.fetchval(_SQL["examined_clock"])
+        clock = DatabaseClock(asked_at, told, now())
+        is_standby, connections, failures = (await connection.fetch(_SQL["examined_server"]))[0]
+        return PostgresFacts(
+            version=version,
+            applied=applied,
+            other_tables=[] if applied else await _column(connection, "examined_other_tables"),
+            is_standby=is_standby,
+            settings=dict(map(tuple, await connection.fetch(_SQL["examined_settings"]))),
+            connections=connections,
+            log_bytes=await _log_bytes(connection),
+            replicas=[Replica(*row) for row in await connection.fetch(_SQL["examined_replicas"])],
+            slots=[ReplicationSlot(*row) for row in await connection.fetch(_SQL["examined_slots"])],
+            dead_rows=[DeadRows(*row) for row in await connection.fetch(_SQL["examined_dead_rows"])],
+            invalid_indexes=await _column(connection, "examined_invalid_indexes"),
+            checksum_failures=failures,
+            clock=clock,
+        )
+
+
+async def _column(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> Sequence[str]:
+    return [row[0] for row in await connection.fetch(_SQL[name])]
+
+
+async def _log_bytes(connection: "asyncpg.Connection[asyncpg.Record]") -> int | None:
+    try:
+        size: Any = await connection.fetchval(_SQL["examined_log"])
+    except asyncpg.InsufficientPrivilegeError:
+        return None
+    return int(size)
