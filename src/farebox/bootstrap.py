@@ -86,7 +86,7 @@ def make_connector(settings: Settings) -> Connector:
     return SqliteConnector(path)
 
 
-async def examine(settings: Settings, clock: Clock, *, check_seconds_max: float) -> DatabaseFacts:
+async def examine(settings: Settings, clock: Clock, *, check_seconds_max: int) -> DatabaseFacts:
     """Tell of the database that the settings name, whatever is in it.
 
     Raises:

@@ -243,7 +243,7 @@ async def test_another_programs_file_a_long_log_and_a_check_that_takes_too_long(
     async with open_farebox(ledger_url) as farebox:
         await seed(farebox)
         found = await look(
-            tmp_path, at(ledger_url), limits=replace(ROOMY, sqlite_log_bytes_max=0, check_seconds_max=-1.0)
+            tmp_path, at(ledger_url), limits=replace(ROOMY, sqlite_log_bytes_max=0, check_seconds_max=-1)
         )
     assert Level.WARN is found.level("database.log")
     assert "not through in time" in found.text("database.integrity")

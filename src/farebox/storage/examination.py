@@ -1,4 +1,4 @@
-"""What an operator wants to know of a database before a server trusts it: facts, as each engine tells them.
+"""Facts of a database that an operator wants to know before a server trusts it, as each engine tells them.
 
 Nothing is judged here, nothing is changed, and a database without a schema, or of another program, is told of as well.
 """

@@ -56,7 +56,7 @@ class DoctorLimits(Struct, frozen=True):
     clock_skew_micros: int = 1_000_000
     owed_seconds_max: int = 15 * 60
     verified_days_max: int = 35
-    check_seconds_max: float = 30.0
+    check_seconds_max: int = 30
     """How long SQLite's own check of its file may take."""
     answer_seconds_max: float = 5.0
     """How long a server that is asked may take."""
@@ -66,7 +66,7 @@ LIMITS: Final = DoctorLimits()
 
 
 class CheckContext(Struct, frozen=True):
-    """What is looked at: the settings, where a server would run with them, and how."""
+    """All that the checks look at: the settings, where a server would run with them, and how."""
 
     settings: Settings
     unread: frozenset[str]

@@ -1,4 +1,4 @@
-"""What is to be known of a PostgreSQL server and database: each question of its own, as rights to ask may lack."""
+"""Facts of a PostgreSQL server and database: each question is asked by itself, as rights to ask some may lack."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What is to be known of a SQLite file: it is read and not written to, not even its settings."""
+"""Facts of a SQLite file: it is read and not written to, not even its settings."""
 
 import time
 from pathlib import Path
@@ -14,7 +14,7 @@ _STEPS_BETWEEN_LOOKS: Final = 1_000
 """How many steps SQLite's check makes between two looks at the time."""
 
 
-def examine(path: Path, *, check_seconds_max: float) -> SqliteFacts:
+def examine(path: Path, *, check_seconds_max: int) -> SqliteFacts:
     """Tell of a file, and let SQLite check it for as long as that may take.
 
     Raises:
@@ -46,7 +46,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _quick_check(connection: apsw.Connection, seconds_max: float) -> str | None:
+def _quick_check(connection: apsw.Connection, seconds_max: int) -> str | None:
     deadline = time.monotonic() + seconds_max
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
     try:
