@@ -36,6 +36,7 @@ how it is used.
 the first one of methods that take a hold, a transfer, charges, a key or a folder.
 """
 
+_CODE: Final = re.compile(r"(?:^ {4}.*\n)+", re.MULTILINE)
 _SECTION: Final = re.compile(r"^(Args|Attributes|Raises):$", re.MULTILINE)
 _ELSEWHERE: Final = re.compile(r"arguments as `(\w+)`")
 _ENTRY: Final = re.compile(r"^    (\w+): ", re.MULTILINE)
@@ -111,7 +112,12 @@ def _default(value: object) -> str:
 def _prose(words: str) -> str:
     """Return what stands before the first section, with its code as blocks."""
     before = _SECTION.split(words)[0].rstrip()
-    return before + "\n"
+    return _CODE.sub(_fenced, before + "\n")
+
+
+def _fenced(code: re.Match[str]) -> str:
+    lines = (line.removeprefix("    ") for line in code[0].rstrip().splitlines())
+    return "\n".join(["<!-- not run: tests of the client run the like, whole -->", "```python", *lines, "```", ""])
 
 
 def _described(words: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from farebox.core.outcomes import Code
 from farebox.service.price_texts import read_rule
 from farebox.web.envelope import STATUS
 from farebox_client import AsyncFarebox, CaptureExceedsHold, Farebox, InsufficientBalance
+from tests.docs.pages import fences
 from tests.support.server import Seeds, Server, open_farebox, seed
 
 HOW_TO: Final = Path(__file__).parents[2] / "docs" / "how-to"
@@ -27,11 +28,8 @@ RULE: Final = {
 
 
 def _programs(name: str) -> list[str]:
-    """Return a page's programs in Python: what is indented there and begins as one."""
-    page = (HOW_TO / name).read_text(encoding="utf-8")
-    blocks = re.findall(r"(?:^(?: {4}.*)?\n)+", page, re.MULTILINE)
-    texts = [re.sub("^ {4}", "", block, flags=re.MULTILINE).strip() for block in blocks]
-    return [text for text in texts if re.match(r"(import|from|async def) ", text)]
+    """Return a page's programs in Python."""
+    return fences(HOW_TO / name, "python")
 
 
 class Site:

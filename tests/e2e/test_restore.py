@@ -33,8 +33,7 @@ POLL_PAUSE_S: Final = 0.05
 def _blocks(heading: str, places: Mapping[str, str]) -> list[str]:
     """Return the blocks of code below a heading, with these places in place of the page's."""
     section = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"(?:^    .*\n)+", _put(section, places), re.MULTILINE)
-    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in blocks]
+    return re.findall(r"^```\w+\n(.*?)^```$", _put(section, places), re.MULTILINE | re.DOTALL)
 
 
 def _put(text: str, places: Mapping[str, str]) -> str:
