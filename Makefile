@@ -22,7 +22,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture messages client-reference docs audit lock bench price-fit backtest torture gateways fuzz coverage release-check clean
+.PHONY: help run test check format architecture messages client-reference docs audit lock bench price-fit backtest torture gateways fuzz coverage release-check image-steps clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -98,6 +98,9 @@ coverage: $(VENV)/.installed-dev ## Run every test and measure the branches of c
 
 release-check: $(RELEASE)/.installed ## Build both distributions, install and try them, check licences, write what they are made of (needs a network).
 	$(RELEASE)/bin/python -m tools.release
+
+image-steps: $(VENV)/.installed-dev ## Take the Dockerfile's steps without an engine, and run what they make (needs root and a network).
+	$(BIN)/python -m tools.image_steps
 
 clean: ## Remove what the other targets made, the virtual environment too.
 	rm -rf $(VENV) site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

@@ -9,7 +9,7 @@ ROOT: Final = Path(__file__).parents[2]
 SERVER: Final = ROOT / "src" / "farebox"
 CLIENT: Final = ROOT / "clients" / "python" / "src" / "farebox_client"
 MADE_BY_TOOLS: Final = {"__pycache__", "build", "dist", "htmlcov", "node_modules", "site"}
-KEPT_HIDDEN: Final = {".ci", ".editorconfig", ".gitignore"}
+KEPT_HIDDEN: Final = {".ci", ".dockerignore", ".editorconfig", ".gitignore"}
 
 
 def repository_files(folder: Path = ROOT) -> Iterator[Path]:
