@@ -13,8 +13,9 @@ from farebox.core.accounts import Kind
 from farebox.core.approvals import EVERYTHING_WAITS, ApprovalLimits
 from farebox.core.credit.grants import GrantTerms, write_terms
 from farebox.core.credit.shortfalls import Above
-from farebox.core.fingerprints import Quantities, digest, written_above, written_measures, written_quantities
+from farebox.core.fingerprints import Quantities, digest, written_above, written_measures
 from farebox.core.holds import TTL_SECONDS_DEFAULT
+from farebox.core.pricing.priced import written_quantities
 
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
 REFERENCE_CHARS_MAX: Final = 128

@@ -4,6 +4,7 @@ from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from farebox.core.credit.shortfalls import Above
+from farebox.core.pricing.priced import written_quantities
 
 Quantities: TypeAlias = tuple[tuple[str, int], ...]
 """How much was used, by the lines of a price, sorted by name."""
@@ -32,8 +33,3 @@ def written_measures(quantities: Quantities | None, requested_at: int | None) ->
 def written_above(above: Above) -> str:
     """Write what only some charges and captures say; retries of earlier ones, which could not, stay retries."""
     return "" if above is _REFUSE else f"\nabove={above}"
-
-
-def written_quantities(quantities: Quantities) -> str:
-    """Write quantities on a line."""
-    return ",".join([f"{name}={quantity}" for name, quantity in quantities])

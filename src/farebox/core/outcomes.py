@@ -1,7 +1,7 @@
 """Outcomes: what became of a command. An expected refusal is a value here, never an exception."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, final
 
 from msgspec import Struct
 
@@ -61,6 +61,7 @@ class Code(StrEnum):
     INSUFFICIENT_BALANCE = "insufficient_balance"
 
 
+@final
 class Outcome(Struct, frozen=True, gc=False):
     """What one command came to.
 

@@ -196,7 +196,7 @@ def caller_refusal(command: Command, caller: Caller, key: KeyRecord | None, now:
     if key is None or key.merchant_id != caller.merchant_id or not key.is_valid_at(now):
         return refused(Code.INVALID_API_KEY, "Invalid API key")
     # To ask for what may need a second person is as good as to do it.
-    asked = command.move if isinstance(command, RequestApproval) else command
+    asked = command.move if type(command) is RequestApproval else command
     if key.kind not in ALLOWED_KEYS[type(asked)]:
         return refused(Code.FORBIDDEN, "This kind of API key may not do this")
     if key.kind == _SUPPORT_KIND:

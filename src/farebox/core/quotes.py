@@ -57,7 +57,7 @@ def quote(price: Price, command: Spend, now: int, counts: PeriodCounts) -> Quote
     if rule is None:
         return _quote_requests(price, command, now)
     named = quantities_of(price, command.quantities, command.quantity)
-    if isinstance(named, Outcome):
+    if type(named) is Outcome:
         return named
     if command.amount is not None:
         return _amount_not_allowed(price)

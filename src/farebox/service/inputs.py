@@ -100,7 +100,7 @@ def quantities(
     for name, value in values.items():
         line_name(field, name)
         # A truth value is a whole number to Python, but to nobody who writes JSON.
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LINE_QUANTITY_MAX:
+        if type(value) is not int or not 0 <= value <= LINE_QUANTITY_MAX:
             raise InvalidInput(f"{field}.{name}", f"a quantity is a whole number from 0 to {LINE_QUANTITY_MAX:,}")
         checked.append((name, value))
     checked.sort()

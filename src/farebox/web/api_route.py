@@ -1,7 +1,7 @@
 """How endpoints are declared: a route beside its handler, and the request that the handler is given."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,6 +36,7 @@ class Answer(Struct, frozen=True, gc=False):
     status: int = 200
 
 
+@final
 class Stream(Struct, frozen=True):
     """A success of any length, sent piece by piece as it is made; not JSON, so without an envelope."""
 

@@ -123,7 +123,7 @@ class Endpoint:
                 cause = ApiError(500, cause.code, INTERNAL_ERROR_MESSAGE, cause.headers)
             return _error(cause, headers)
         self._limits.record_success(key)
-        if isinstance(answer, Stream):
+        if type(answer) is Stream:
             # What lines of charges came to is told to the end: they are done.
             pieces = answer.pieces
             if key is not None and operation.route.method == "GET":

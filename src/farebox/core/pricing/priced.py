@@ -10,7 +10,7 @@ What a capture takes above its hold has the quantities it adds, and last what wa
 Its amount is what both come to together, less what was held costs, at one tier, window, time and count.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -52,14 +52,14 @@ def priced_text(priced: Priced) -> str:
 
 
 def pricing_text(
-    quantities: Iterable[tuple[str, int]],
+    quantities: Collection[tuple[str, int]],
     tier: int | None,
     window: int | None,
     before: Mapping[str, int],
     at: int | None,
 ) -> str:
     """Write a transfer's `pricing`, as `priced_text` does; the quantities are sorted by name."""
-    text = ",".join([f"{name}={quantity}" for name, quantity in quantities])
+    text = written_quantities(quantities)
     if tier is not None:
         text += f";{_TIER}={tier}"
     if window is not None:
@@ -71,6 +71,15 @@ def pricing_text(
     if at is not None:
         text += f";{_AT}={at}"
     return text
+
+
+def written_quantities(quantities: Collection[tuple[str, int]]) -> str:
+    """Write quantities on a line."""
+    if len(quantities) == 1:
+        # As most are; it saves a call, for every charge.
+        ((name, quantity),) = quantities
+        return f"{name}={quantity}"
+    return ",".join([f"{name}={quantity}" for name, quantity in quantities])
 
 
 def read_priced(text: str) -> Priced:

@@ -129,9 +129,9 @@ class Committer:
         if self.is_full or self.is_closing:
             raise Overloaded
         result = (await self._enqueue((command,)))[0]
-        if isinstance(result, Exception):
-            raise result
-        return result
+        if type(result) is Outcome:
+            return result
+        raise result
 
     async def dry_run(self, command: Command) -> Outcome:
         """Return what a command would come to at this moment, by the same decision; nothing is written.
@@ -176,7 +176,8 @@ class Committer:
 
     def _enqueue(self, commands: Sequence[Command]) -> "asyncio.Future[list[Outcome | Exception]]":
         """Put commands of one group into its queue."""
-        future: asyncio.Future[list[Outcome | Exception]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Outcome | Exception]] = loop.create_future()
         group = self._connector.route(commands[0].merchant_id)
         queue = self._queues.get(group)
         if queue is None:
@@ -184,7 +185,7 @@ class Committer:
             queue = self._queues[group] = deque()
             self._ready.append(group)
             self._wake()
-        queue.append((commands, future, asyncio.get_running_loop().time()))
+        queue.append((commands, future, loop.time()))
         self.waiting_count += len(commands)
         return future
 

@@ -120,7 +120,10 @@ class Operations:
         ]
 
     async def _spend(self, command: commands.Spend) -> Outcome:
-        result = await self._told(command, await self._committer.submit(command), {})
+        outcome = await self._committer.submit(command)
+        if outcome.code is OK:
+            return outcome
+        result = await self._told(command, outcome, {})
         if isinstance(result, ServiceError):
             raise result
         return result
