@@ -23,8 +23,8 @@ RUN backend/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir w
     && python -m pip --python /opt/farebox/bin/python install --no-deps --no-index wheels/*.whl
 
 FROM python:${PYTHON_VERSION}-slim-bookworm
-RUN groupadd --system --gid 10001 farebox \
-    && useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/farebox --no-create-home \
+RUN groupadd --gid 10001 farebox \
+    && useradd --uid 10001 --gid 10001 --home-dir /var/lib/farebox --no-create-home \
         --shell /usr/sbin/nologin farebox \
     && install --directory --owner=farebox --group=farebox --mode=0700 /var/lib/farebox
 COPY --from=build /opt/farebox /opt/farebox

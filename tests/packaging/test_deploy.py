@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from farebox.cli.main import cli
 from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX
+from tests.docs.pages import blocks
 from tests.support.debian import find_program
 from tests.support.server import Server, seeded
 from tools.image_steps.dockerfile import stages
@@ -116,6 +117,22 @@ def test_examples_of_settings_are_settings_once_they_are_filled_in(name: str, tm
 def test_the_database_of_compose_has_the_password_that_the_server_names() -> None:
     (password,) = _variables(DEPLOY / "compose" / "database.env.example").values()
     assert f":{password}@database/" in _variables(DEPLOY / "compose" / "farebox.env.example")["FAREBOX_DATABASE_URL"]
+
+
+def test_secrets_of_compose_are_made_as_deploy_md_tells(tmp_path: Path) -> None:
+    (block,) = (block for block in blocks(ROOT / "docs" / "how-to" / "deploy.md") if "run by" in block.marks)
+    shutil.copytree(DEPLOY / "compose", tmp_path / "deploy" / "compose", ignore=shutil.ignore_patterns("*.env"))
+    subprocess.run(["/bin/sh", "-ec", block.text], check=True, cwd=tmp_path)
+    made = tmp_path / "deploy" / "compose"
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in made.glob("*.env")}
+    (password,) = _variables(made / "database.env").values()
+    settings = Settings.load(_variables(made / "farebox.env"), tmp_path)
+    assert len(password) == 64
+    assert f":{password}@database/" in settings.database_url
+    assert settings.secret_key != password
+    (compose,) = _documents(COMPOSE)
+    named = {service["env_file"] for service in compose["services"].values()}
+    assert {f"deploy/compose/{path.name}" for path in made.glob("*.env")} == named
 
 
 def test_the_proxy_of_compose_hands_requests_on(server: Server, free_port: int, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def fetch_wheels(folder: Path) -> None:
             "--dest",
             str(folder),
         ]
-        subprocess.run([sys.executable, "-m", "pip", "download", *options], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "download", *options], check=True, stderr=subprocess.DEVNULL)
 
 
 def build(base: Path, wheels: Path, folder: Path) -> tuple[Path, Stage, dict[str, str]]:

@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -58,9 +59,15 @@ def run_step(root: Path, wheels: Path, command: str, *, folder: str, variables: 
     bound = _BOUND.format(root=shlex.quote(str(root))) + f"mount --bind {wheels} {root}/wheels\n"
     inside = ["/bin/sh", "-ec", f"cd {folder}; {command}"]
     finding = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
-    subprocess.run(
-        _in_mounts(bound, root, [*_environment({**variables, **finding}), *inside]), check=True, timeout=RUN_SECONDS_MAX
+    done = subprocess.run(
+        _in_mounts(bound, root, [*_environment({**variables, **finding}), *inside]),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS_MAX,
     )
+    if done.returncode != 0 or "warning:" in done.stderr:
+        sys.exit(f"FAILED  RUN {command}\n{done.stdout}{done.stderr}")
     (root / "wheels").rmdir()
 
 
