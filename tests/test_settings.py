@@ -47,6 +47,13 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         *(("FAREBOX_APPROVAL_ABOVE", amount) for amount in ("many", "1e5", "-1", "0.0000001")),
         *(("FAREBOX_RATE_LIMIT", rate) for rate in ("", "-1", "1e3", "inf")),
         ("FAREBOX_TRUSTED_PROXIES", "10.0.0.1/8"),
+        *(
+            ("FAREBOX_METRICS_ADDRESS", text)
+            for text in ("9464", "tcp://10.0.0.1:9464", "localhost:", "a:0", "a:65536")
+        ),
+        ("FAREBOX_METRICS_TOKEN", "short"),
+        *(("FAREBOX_LOG_FORMAT", text) for text in ("JSON", "xml")),
+        *(("FAREBOX_ACCESS_LOG", text) for text in ("yes", "1", "On")),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, name: str, value: str) -> None:

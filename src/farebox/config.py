@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -22,15 +23,19 @@ from farebox.setting_types import (
     FilePath,
     GateFile,
     LanguageCode,
+    ListenAddress,
+    LogFormat,
     Networks,
     NoticeDays,
     OperatorName,
     Origins,
     PublicUrl,
     Rate,
+    Secret,
     SecretKey,
     Sender,
     SmtpUrl,
+    Switch,
 )
 
 CONFIG_FILE: Final = "farebox.toml"
@@ -131,6 +136,30 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     gate_secret: SecretKey = SecretKey()
     """What proxies show the gate, and what its tokens are signed with: 32 random characters or more."""
+
+    metrics_address: ListenAddress = ListenAddress()
+    """Where metrics are read, such as 127.0.0.1:9464. Empty: on the server's port if there is a token, or nowhere."""
+
+    metrics_token: SecretKey = SecretKey()
+    """What readers of metrics show, as `Authorization: Bearer ...`: 32 random characters or more. Empty: nothing."""
+
+    log_format: LogFormat = LogFormat("text")
+    """How lines of the log are written: text for people, json for programs."""
+
+    access_log: Switch = Switch("off")
+    """Whether each request has a line in the log: on or off."""
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether anybody may read metrics."""
+        return bool(self.metrics_address or self.metrics_token)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The texts that must stand in no log, with the passwords within them."""
+        whole = [getattr(self, name) for name in self.__struct_fields__ if isinstance(getattr(self, name), Secret)]
+        passwords = [urlsplit(text).password for text in (self.database_url, self.smtp_url)]
+        return tuple(str(text) for text in (*whole, *passwords) if text and not str(text).startswith("sqlite:"))
 
     @property
     def links_url(self) -> str:

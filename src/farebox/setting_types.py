@@ -41,6 +41,7 @@ _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^][:@\s]*)(:[0-9]{1,5})?", re.ASCI
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 """As a browser writes it (RFC 6454, section 6.2), or all of them."""
 
+_LISTEN: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9][a-z0-9._-]*):(?P<port>[0-9]{1,5})", re.ASCII | re.IGNORECASE)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+]{0,15}", re.ASCII)
 _MAIL_SCHEMES: Final = ("smtp", "smtps")
 _ADVICE_POSTGRES: Final = "postgresql://user:password@host/database"
@@ -309,6 +310,48 @@ class NoticeDays(int):
     def read(cls, text: str) -> Self:
         if not _COUNT.fullmatch(text) or int(text) > NOTICE_DAYS_MAX:
             raise ValueError(f" is {_shown(text)}; write a number of days up to {NOTICE_DAYS_MAX}, or 0 for never")
+        return cls(text)
+
+
+class ListenAddress(str):
+    """A host and a port to listen on, or nothing."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        match = _LISTEN.fullmatch(text)
+        if match is None or not 1 <= int(match["port"]) <= _PORT_MAX:
+            raise ValueError(f" is {_shown(text)}, which is no address to listen on; write 127.0.0.1:9464 or [::]:9464")
+        return cls(text)
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """The host, without brackets, and the port."""
+        host, _, port = self.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class Switch(str):
+    """Whether something is turned on."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        if text not in ("on", "off"):
+            raise ValueError(f" is {_shown(text)}; write on or off")
+        return cls(text)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is."""
+        return self == "on"
+
+
+class LogFormat(str):
+    """How lines of the log are written."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        if text not in ("text", "json"):
+            raise ValueError(f" is {_shown(text)}; write text or json")
         return cls(text)
 
 

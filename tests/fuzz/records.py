@@ -310,6 +310,10 @@ _PLAUSIBLE: Final = {
     "language": ("en", "DE", "pt", "tlh"),
     "trusted_proxies": ("10.0.0.0/8, ::1", "127.0.0.1"),
     "webhook_networks": ("10.0.0.0/8, ::1", "127.0.0.1"),
+    "metrics_address": ("127.0.0.1:9464", "[::]:9464", ""),
+    "metrics_token": ("5b2846a3f09c9d7c71d2b8463a1f0e0e", "", "short"),
+    "log_format": ("text", "json"),
+    "access_log": ("on", "off"),
 }
 _SECRET: Final = "Pa55wordOfMine"
 _FOLDER: Final = tempfile.TemporaryDirectory(prefix="farebox-fuzz-")

@@ -71,9 +71,10 @@ async def test_commands_of_one_moment_share_a_batch() -> None:
 
 async def test_each_batch_that_is_committed_is_told_of_and_no_other() -> None:
     scripted, told = ScriptedConnector(), list[CommittedBatch]()
-    committer = Committer(scripted.connector, SystemClock(), on_batch=[told.append])
+    committer = Committer(scripted.connector, SystemClock())
+    committer.watch(told.append)
     await committer.start()
-    before = time.monotonic()
+    before = time.monotonic_ns()
     await _results(_submit(committer, *charges("abc")))
     scripted.script.append(Fate.FAILS_BEFORE)
     await _results(_submit(committer, charge("d")))
@@ -81,7 +82,7 @@ async def test_each_batch_that_is_committed_is_told_of_and_no_other() -> None:
     (batch,) = told
     assert list(charges("abc")) == list(batch.commands)
     assert [Code.OK] * 3 == [outcome.code for outcome in batch.outcomes]
-    assert before <= batch.steps.begun <= time.monotonic()
+    assert before <= batch.steps.begun <= time.monotonic_ns()
 
 
 async def test_batch_is_whatever_arrived_while_the_last_commit_ran() -> None:

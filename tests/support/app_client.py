@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -41,7 +41,9 @@ class Reply:
 
     status: int
     headers: list[tuple[str, str]]
+    """But for X-Request-Id, which differs from answer to answer."""
     body: bytes
+    request_id: str = field(default="", compare=False)
 
     def header(self, name: str) -> str | None:
         """Return a header that is there once or not at all."""
@@ -208,10 +210,13 @@ async def call(
 
     await app(scope, receive, send)
     start, *rest = sent
+    named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+    (request_id,) = (value for name, value in named if name == "x-request-id")
     return Reply(
         start["status"],
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]],
+        [(name, value) for name, value in named if name != "x-request-id"],
         b"".join(message.get("body", b"") for message in rest),
+        request_id,
     )
 
 

@@ -75,15 +75,18 @@ class MemoryConnector(MemoryRows):
     def disk_free_bytes(self) -> int | None:
         return None
 
+    def log_bytes(self) -> int | None:
+        return None
+
     async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         self.check_open()
         steps = steps or BatchSteps()
-        steps.locked = steps.loaded = time.monotonic()
+        steps.locked = steps.loaded = time.monotonic_ns()
         decision = self.decision(reads, decide)
-        steps.decided = time.monotonic()
+        steps.decided = time.monotonic_ns()
         if decision.changes_anything:
             self.apply(decision)
-        steps.applied = steps.committed = time.monotonic()
+        steps.applied = steps.committed = time.monotonic_ns()
         return decision
 
     async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:

@@ -6,6 +6,8 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ from farebox.cli.context import FAILED, add_json_option, counted, fail, guarded
 from farebox.cli.public_url import public_url_warning, served_url
 from farebox.cli.start_warnings import start_warnings
 from farebox.config import Settings
+from farebox.metrics.slots import FOLDER_VARIABLE, make_folder, remove_folder
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
 from farebox.setting_types import url_host
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
@@ -82,7 +85,7 @@ def make_command(
         settings = guarded(Settings.load, is_json=is_json)
         rules = guarded(lambda: gate_rules(settings), is_json=is_json)
         engine = _checked_engine(settings, is_json=is_json)
-        problem = port_problem(host, port)
+        problem = port_problem(host, port) or _metrics_problem(settings)
         if problem is not None:
             fail("port_unavailable", problem, FAILED, is_json=is_json)
         address = f"http://{url_host(host)}:{port}"
@@ -93,6 +96,8 @@ def make_command(
         click.echo(f"Farebox serves {address} with {engine} and {processes}. Ctrl-C stops it.")
         if rules is not None:
             click.echo(f"The gate goes by {counted(len(rules.routes), 'route')} of {settings.gate_file}.")
+        if settings.has_metrics:
+            click.echo(f"Metrics are at http://{settings.metrics_address or f'{url_host(host)}:{port}'}/metrics.")
         click.echo(f"Links in mails begin with {public_url}.")
         loopback = public_url_warning(public_url, host, port)
         for warning in [*start_warnings(settings, Path.cwd()), *([loopback] if loopback else [])]:
@@ -118,7 +123,8 @@ def make_command(
             workers_kill_timeout=STOP_SECONDS_MAX,
         )
         hold_signals_in_children()
-        server.serve()
+        with _metrics_folder(settings):
+            server.serve()
         # All is done; a second signal would only spoil the exit status.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -139,6 +145,29 @@ def _checked_engine(settings: Settings, *, is_json: bool) -> str:
     return guarded(lambda: asyncio.run(check()), is_json=is_json)
 
 
+@contextmanager
+def _metrics_folder(settings: Settings) -> Iterator[None]:
+    """Give the processes of the server a folder in which they count together, if metrics are wanted."""
+    if not settings.has_metrics:
+        yield
+        return
+    folder = make_folder()
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        remove_folder(folder)
+
+
+def _metrics_problem(settings: Settings) -> str | None:
+    """Tell why metrics can't be listened for, or None if they can, or are not to be."""
+    if not settings.metrics_address:
+        return None
+    host, port = settings.metrics_address.host_and_port
+    problem = port_problem(host, port, is_shared=True)
+    return None if problem is None else f"FAREBOX_METRICS_ADDRESS: {problem.partition(';')[0]}"
+
+
 def _connections_max(limits: HttpLimits) -> int:
     """Let a process open as many files as it may need, if the system does; return how many connections that allows."""
     wanted = limits.connections + FILES_BESIDE_CONNECTIONS
@@ -151,12 +180,14 @@ def _connections_max(limits: HttpLimits) -> int:
     return min(limits.connections, max(files_max - FILES_BESIDE_CONNECTIONS, files_max // 2))
 
 
-def port_problem(host: str, port: int) -> str | None:
-    """Tell why a port can't be listened on, or None if it can."""
+def port_problem(host: str, port: int, *, is_shared: bool = False) -> str | None:
+    """Tell why a port can't be listened on, or None if it can; one that is shared may be listened on by others too."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if is_shared:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             probe.bind((host, port))
     except OSError as error:
         return f"{host}:{port} can't be listened on: {error.strerror or error}; choose another with --port"

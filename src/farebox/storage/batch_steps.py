@@ -4,20 +4,20 @@ from msgspec import Struct
 
 
 class BatchSteps(Struct, gc=False):
-    """The times, as `time.monotonic()` tells them, at which each step of a batch was done; 0.0 for one not come to.
+    """The times, as `time.monotonic_ns()` tells them, at which each step of a batch was done; 0 for one not come to.
 
     Of a batch that lost a race and was tried again, those of the last attempt.
     """
 
-    begun: float = 0.0
+    begun: int = 0
     """When the committer gave the batch to the engine."""
 
-    locked: float = 0.0
+    locked: int = 0
     """When the transaction had begun and its locks were held: those of the accounts, or that of the file."""
 
-    loaded: float = 0.0
-    decided: float = 0.0
-    applied: float = 0.0
+    loaded: int = 0
+    decided: int = 0
+    applied: int = 0
     """When all rows were written, ahead of COMMIT."""
 
-    committed: float = 0.0
+    committed: int = 0

@@ -209,6 +209,10 @@ class Connector(Protocol):
         """Tell how much room is left on the disk that the database grows on; None if it is another machine's."""
         ...
 
+    def log_bytes(self) -> int | None:
+        """Tell how large the log is that the engine keeps beside the database's file; None if there is no such file."""
+        ...
+
     def route(self, merchant_id: int) -> int:
         """Name the group a merchant's commands belong to: a batch stays within one group."""
         ...

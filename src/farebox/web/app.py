@@ -23,6 +23,7 @@ from farebox.web.gate.app import GATE_PREFIX, GateApp
 from farebox.web.health import health_routes
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.key_check import KeyCheck
+from farebox.web.metrics import Answer, metrics_route
 from farebox.web.openapi import document
 from farebox.web.pages import render
 from farebox.web.pages.access import AccessControl
@@ -34,6 +35,7 @@ from farebox.web.pages.table import page_routes
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
 from farebox.web.routing import Resource, exact_route, not_found, plain_path
+from farebox.web.watch import RequestWatch
 
 _BODILESS: Final = frozenset({"GET", "HEAD"})
 """Nobody reads the bodies of these, if there are any."""
@@ -50,6 +52,8 @@ def create_app(
     live: Live,
     http_limits: HttpLimits = HTTP_LIMITS,
     gate: GateApp | None = None,
+    watch: RequestWatch | None = None,
+    metrics: tuple[Answer, str] | None = None,
 ) -> ASGIApp:
     """Put the application together.
 
@@ -63,6 +67,8 @@ def create_app(
         live: what pages follow; to be closed as soon as the process is told to stop.
         http_limits: what connections may have.
         gate: answers under /gate/; without one nothing does.
+        watch: is told what requests came to.
+        metrics: what writes the metrics and the token for them, if they are to be read here.
     """
     cors = Cors(cors_origins)
     table = routes(services, http_limits, limits.checked_keys)
@@ -76,6 +82,7 @@ def create_app(
         [
             *[exact_route(path, endpoint) for path, endpoint in endpoints.items() if "{" in path],
             *health_routes(services.health),
+            *([] if metrics is None else [metrics_route(*metrics)]),
             _description_route(msgspec.json.encode(document(table))),
             *docs_routes(),
             asset_route(),
@@ -94,6 +101,7 @@ def create_app(
         ExceptionMiddleware(router, {Exception: answer_error}),
         BodyTimeouts(http_limits),
         gate,
+        watch or RequestWatch(addresses),
     )
 
 
@@ -113,25 +121,38 @@ class _Front:
     """
 
     def __init__(
-        self, endpoints: dict[str, Endpoint], rest: ASGIApp, timeouts: BodyTimeouts, gate: GateApp | None
+        self,
+        endpoints: dict[str, Endpoint],
+        rest: ASGIApp,
+        timeouts: BodyTimeouts,
+        gate: GateApp | None,
+        watch: RequestWatch,
     ) -> None:
         self._endpoints = endpoints
         self._rest = rest
         self._timeouts = timeouts
         self._gate = gate
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app: ASGIApp | None = None
-        if scope["type"] == "http":
-            app = self._endpoints.get(scope["path"])
-            if scope["method"] not in _BODILESS:
-                receive = self._timeouts.reader(receive)
-            if app is None:
-                if self._gate is not None and scope["path"].startswith(GATE_PREFIX):
-                    app = self._gate
-                else:
-                    scope["path"] = plain_path(scope["path"])
-        await (app or self._rest)(scope, receive, send)
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        request = self._watch.begin(scope)
+        app: ASGIApp | None = self._endpoints.get(scope["path"])
+        if scope["method"] not in _BODILESS:
+            receive = self._timeouts.reader(receive)
+        if app is None:
+            send = self._watch.sender(request, send)
+            if self._gate is not None and scope["path"].startswith(GATE_PREFIX):
+                app = self._gate
+            else:
+                app = self._rest
+                scope["path"] = plain_path(scope["path"])
+        try:
+            await app(scope, receive, send)
+        finally:
+            self._watch.end(scope, request)
 
 
 def _error_response(request: PageRequest, cors: Cors, error: Exception) -> Response:

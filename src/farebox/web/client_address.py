@@ -42,6 +42,13 @@ class Addresses:
                 break
         return nearest
 
+    def is_proxied(self, scope: Scope) -> bool:
+        """Tell whether a trusted proxy hands a request on."""
+        if not self._trusted:
+            return False
+        client: tuple[str, int] | None = scope["client"]
+        return client is not None and self._is_trusted(client[0])
+
     def _is_trusted(self, text: str) -> bool:
         address = _address(text)
         return address is not None and any(address in network for network in self._trusted)

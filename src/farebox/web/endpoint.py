@@ -29,6 +29,7 @@ from farebox.web.idempotency import NamedBodyDecoder, header_key, takes_key
 from farebox.web.key_check import KeyCheck, api_key
 from farebox.web.long_answers import while_allowed
 from farebox.web.rate_limits import Limits
+from farebox.web.watch import HEADER, OK, watched
 
 _NOT_MODIFIED: Final = int(HTTPStatus.NOT_MODIFIED)
 """As a number: to look a name up in an enumeration costs every answer more than to compare it."""
@@ -38,6 +39,8 @@ class _Reply(Struct, frozen=True):
     status: int
     body: bytes | AsyncIterator[bytes]
     headers: Headers
+    outcome: str = OK
+    """What the request came to: `ok`, or the error's stable name."""
 
 
 class _Operation:
@@ -81,6 +84,7 @@ class Endpoint:
     def __init__(self, routes: Sequence[Route], key_check: KeyCheck, cors: Cors, limits: Limits) -> None:
         """Serve the routes of one path; a GET answers HEAD as well."""
         operations = {route.method: _Operation(route, key_check) for route in routes}
+        self._path = routes[0].path
         self._operations = {"HEAD": operations["GET"], **operations} if "GET" in operations else operations
         self._allowed = ", ".join(sorted({*self._operations, "OPTIONS"})).encode()
         self._cors = cors
@@ -88,7 +92,11 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        request = watched(scope)
+        request.route = self._path
         reply = await self._reply(scope, receive)
+        request.status, request.outcome = reply.status, reply.outcome
+        reply.headers.append((HEADER, request.request_id.encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         if isinstance(reply.body, bytes):
             await send({"type": "http.response.body", "body": reply.body, "more_body": False})
@@ -161,4 +169,4 @@ def _with_input(route: Route) -> Callable[[ApiRequest], Awaitable[Answer | Strea
 
 def _error(error: ApiError, headers: Headers) -> _Reply:
     body = error_body(error.status, error.message)
-    return _Reply(error.status, body, error_headers(error, body, headers))
+    return _Reply(error.status, body, error_headers(error, body, headers), error.code)

@@ -6,7 +6,7 @@ the database fails during a COMMIT: these are figures for people, and decide abo
 key, or one that names no merchant, is counted for nobody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -66,11 +66,18 @@ class RefusalCounts:
         self._lines_max = lines_max
         self._places_max = places_max
         self._counted: dict[tuple[int, int], _Lines] = {}
+        self._on_refusal: list[Callable[[Code], None]] = []
+
+    def watch(self, tell: Callable[[Code], None]) -> None:
+        """Tell the reason of each request that is counted; what is told must be quick."""
+        self._on_refusal.append(tell)
 
     def note(self, merchant_id: int, request_type: str, code: Code) -> None:
         """Count a request that was refused."""
         if code in _UNCOUNTED:
             return
+        for tell in self._on_refusal:
+            tell(code)
         place = (merchant_id, self._clock.now() // quarters.MICROS_PER_QUARTER)
         lines = self._counted.get(place)
         if lines is None:

@@ -71,22 +71,13 @@ class Committer:
         *,
         limits: CommitterLimits = LIMITS,
         on_commit: Sequence[Callable[[Decision], None]] = (),
-        on_batch: Sequence[Callable[[CommittedBatch], None]] = (),
     ) -> None:
-        """Prepare; `start` begins to work.
-
-        Args:
-            connector: the database.
-            clock: tells the time of each batch.
-            limits: how much is taken at once.
-            on_commit: told of what each batch that is committed changes; they must be quick.
-            on_batch: told how each of these batches went, as quickly.
-        """
+        """Prepare; `start` begins to work. `on_commit` are told of each batch that is committed; they must be quick."""
         self._connector = connector
         self._clock = clock
         self._limits = limits
         self._on_commit = on_commit
-        self._on_batch = on_batch
+        self._on_batch: list[Callable[[CommittedBatch], None]] = []
         self._queues: dict[int, deque[_Job]] = {}
         self._ready: deque[int] = deque()
         self._wakers: deque[asyncio.Future[None]] = deque()
@@ -110,6 +101,15 @@ class Committer:
             self._wake()
         await asyncio.gather(*self._workers)
         self._workers = []
+
+    def watch(self, tell: Callable[[CommittedBatch], None]) -> None:
+        """Tell how each batch went that is committed; what is told must be quick."""
+        self._on_batch.append(tell)
+
+    @property
+    def queue_commands_max(self) -> int:
+        """How many commands may wait in all."""
+        return self._limits.queue_commands_max
 
     @property
     def is_full(self) -> bool:
@@ -273,7 +273,7 @@ class Committer:
             first[:] = decision.outcomes
             return decision
 
-        steps = BatchSteps(time.monotonic())
+        steps = BatchSteps(time.monotonic_ns())
         try:
             return self._committed(commands, await self._connector.transact(reads, decide_batch, steps), steps)
         except StoreUnavailable as error:
@@ -325,7 +325,7 @@ class Committer:
             return decision
 
         while True:
-            steps = BatchSteps(time.monotonic())
+            steps = BatchSteps(time.monotonic_ns())
             try:
                 return self._committed(commands, await self._connector.transact(reads, decide_again, steps), steps)
             except (StoreUnavailable, CommitUnknown) as error:

@@ -127,6 +127,10 @@ class PostgresConnector:
         """Know nothing of the server's disk."""
         return None
 
+    def log_bytes(self) -> int | None:
+        """Know nothing of the server's files."""
+        return None
+
     def route(self, merchant_id: int) -> int:
         """All merchants are in one group: one server commits any batch at once."""
         return 0
@@ -136,15 +140,15 @@ class PostgresConnector:
         noted = steps or BatchSteps()
 
         async def batch(connection: Connection) -> Decision:
-            noted.locked = time.monotonic()
+            noted.locked = time.monotonic_ns()
             state = await load(connection, reads)
-            noted.loaded = time.monotonic()
+            noted.loaded = time.monotonic_ns()
             self._last_committed.check(reads.merchant_ids, state.accounts)
             decision = await _decided(connection, reads, state, decide)
-            noted.decided = time.monotonic()
+            noted.decided = time.monotonic_ns()
             if decision.changes_anything:
                 await apply(connection, decision)
-            noted.applied = time.monotonic()
+            noted.applied = time.monotonic_ns()
             return decision
 
         decision = await run_transaction(
@@ -154,7 +158,7 @@ class PostgresConnector:
             is_change=must_last,
             begin=f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')",
         )
-        noted.committed = time.monotonic()
+        noted.committed = time.monotonic_ns()
         self._last_committed.note(decision)
         return decision
 

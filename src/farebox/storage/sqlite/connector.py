@@ -160,6 +160,13 @@ class SqliteConnector:
         except OSError:
             return None
 
+    def log_bytes(self) -> int | None:
+        """Tell how large the log beside the file is."""
+        try:
+            return self._path.with_name(f"{self._path.name}-wal").stat().st_size
+        except OSError:
+            return None
+
     def route(self, merchant_id: int) -> int:
         """All merchants are in one group: one file has one writer."""
         return 0
@@ -168,20 +175,20 @@ class SqliteConnector:
         """Run one batch in one transaction."""
         steps = steps or BatchSteps()
         async with self._transaction() as cursor:
-            steps.locked = time.monotonic()
+            steps.locked = time.monotonic_ns()
             state = load(cursor, reads)
-            steps.loaded = time.monotonic()
+            steps.loaded = time.monotonic_ns()
             try:
                 self._last_committed.check(reads.merchant_ids, state.accounts)
             except StoreReplaced as error:
                 self._went_back = error
                 raise
             decision = _decided(cursor, reads, state, decide)
-            steps.decided = time.monotonic()
+            steps.decided = time.monotonic_ns()
             if decision.changes_anything:
                 apply(cursor, state, decision)
-            steps.applied = time.monotonic()
-        steps.committed = time.monotonic()
+            steps.applied = time.monotonic_ns()
+        steps.committed = time.monotonic_ns()
         self._last_committed.note(decision)
         return decision
 

@@ -31,6 +31,7 @@ from farebox.web.gate.dialects import (
 )
 from farebox.web.gate.refusals import gate_error
 from farebox.web.rate_limits import Limits
+from farebox.web.watch import watched
 
 GATE_PREFIX: Final = "/gate/"
 """What the paths of the gate begin with."""
@@ -73,16 +74,18 @@ class GateApp:
             return error_reply(_FORBIDDEN)
         raw_path: bytes = scope["raw_path"]
         if raw_path == REFUSED_PATH:
+            watched(scope).route = REFUSED_PATH.decode()
             return error_reply(self._refused(told))
         dialect = DIALECTS.get(raw_path) or (ENVOY if raw_path.startswith(ENVOY_PREFIX + b"/") else None)
         if dialect is None:
             return error_reply(_NOT_FOUND)
+        path = (ENVOY_PREFIX if dialect is ENVOY else raw_path).decode()
+        watched(scope).route = path
         try:
             admission = await self._admit(scope, told, dialect)
         except Exception as error:
             # Its traceback holds this frame, which holds it: the connection would stay until a collection of garbage.
-            path = ENVOY_PREFIX if dialect is ENVOY else raw_path
-            return dialect.refusal(self._cause(error, path.decode()).with_traceback(None), self._gate.signer)
+            return dialect.refusal(self._cause(error, path).with_traceback(None), self._gate.signer)
         return Reply(200, b"", _passed(admission))
 
     async def _admit(self, scope: Scope, told: Told, dialect: Dialect) -> Admission:

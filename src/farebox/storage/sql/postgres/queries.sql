@@ -472,3 +472,12 @@ CROSS JOIN LATERAL (
     WHERE t.merchant_id = u.merchant_id AND t.seq BETWEEN u.seq AND u.seq AND t.hash = u.hash
     ORDER BY t.seq LIMIT 1
 ) found;
+
+-- replication: list the standbys that may be seen, and how far each is behind: in microseconds, and in bytes of the log
+-- A server names its standbys to all, but tells how far they are only to roles that may read its statistics.
+SELECT coalesce(nullif(application_name, ''), host(client_addr), ''),
+    CAST(1000000 * coalesce(extract(epoch FROM replay_lag), 0) AS BIGINT),
+    CAST(pg_wal_lsn_diff(
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, replay_lsn
+    ) AS BIGINT)
+FROM pg_stat_replication WHERE replay_lsn IS NOT NULL;

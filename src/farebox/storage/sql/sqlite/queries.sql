@@ -221,3 +221,6 @@ SELECT 1;
 
 -- write_nothing: write a page of the database as it is; an UPDATE that changes nothing would not
 PRAGMA user_version = 0;
+
+-- replication: nothing, as a file has no standbys
+SELECT '', 0, 0 WHERE 1 = 0;

@@ -1,0 +1,1 @@
+"""Metrics: what is counted, and that it is told of the whole server."""
