@@ -24,6 +24,7 @@ from benchmarks.results import (
     GrantsResults,
     Machine,
     MemoryResults,
+    ObserveResults,
     Plan,
     PricesResults,
     Results,
@@ -74,6 +75,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--savings", action="store_true", help="measure Farebox without one of its savings each instead"
     )
+    parser.add_argument("--observe", action="store_true", help="measure what metrics cost charges instead")
     parser.add_argument("--prices", action="store_true", help="measure charges by prices of several kinds instead")
     parser.add_argument(
         "--grants", action="store_true", help="measure charges to merchants with more or less given credit instead"
@@ -124,6 +126,7 @@ class _Comparison(Struct, frozen=True):
 
 _COMPARISONS: Final = (
     _Comparison("savings", "over HTTP", measuring.measure_savings, SavingsResults, report.savings_parts),
+    _Comparison("observe", "while observed", measuring.measure_observed, ObserveResults, report.observe_parts),
     _Comparison("prices", "by prices", measuring.measure_prices, PricesResults, report.prices_parts),
     _Comparison("grants", "with grants", measuring.measure_grants, GrantsResults, report.grants_parts),
     _Comparison("client", "through the client", measuring.measure_clients, ClientResults, report.clients_parts),

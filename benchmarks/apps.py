@@ -1,5 +1,7 @@
 """Applications that are measured beside Farebox itself: the ceiling, and Farebox without one of its savings each."""
 
+import os
+import secrets
 from typing import Any, Final
 
 from starlette.routing import Route
@@ -16,6 +18,7 @@ CEILING: Final = "benchmarks.apps:ceiling"
 THROUGH_ROUTER: Final = "benchmarks.apps:through_router"
 DEFAULT_COLLECTOR: Final = "benchmarks.apps:default_collector"
 SINGLE_COMMITS: Final = "benchmarks.apps:single_commits"
+METRICS: Final = "benchmarks.apps:metrics"
 
 _BALANCE: Final = success_body(b'"9999999.9915"')
 _CHARGE: Final = success_body(
@@ -58,6 +61,12 @@ def single_commits() -> ASGIApp:
     """Make Farebox's application with a transaction for each command."""
     limits = CommitterLimits(batch_commands_max=1)
     return server.web_app(lambda settings: Farebox.build(settings, committer_limits=limits))
+
+
+def metrics() -> ASGIApp:
+    """Make Farebox's application as it is when its metrics are read."""
+    os.environ["FAREBOX_METRICS_TOKEN"] = secrets.token_hex(32)
+    return server.web_app()
 
 
 def _behind_router(endpoints: dict[str, Any], rest: Any, *_: Any) -> Any:

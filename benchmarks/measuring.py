@@ -14,7 +14,7 @@ from benchmarks.clients import ClientResult
 from benchmarks.costs import Bench, Cost
 from benchmarks.footprint import Memory, Started
 from benchmarks.ledgers import Acknowledged, Engine, Facts
-from benchmarks.over_http import BASELINE, CEILING, SAVINGS, Case, HttpResult, Subject
+from benchmarks.over_http import BASELINE, CEILING, OBSERVED, SAVINGS, Case, HttpResult, Subject
 from benchmarks.pgbench import PgbenchResult
 from benchmarks.report import progress
 from benchmarks.results import LedgerResult, Machine, Plan, Results
@@ -112,6 +112,21 @@ def measure_savings(seeded: Sequence[Seeded], plan: Plan) -> list[HttpResult]:
         count = plan.connections[min(1, len(plan.connections) - 1)]
         groups = [[Case("charge", "spread", count)], [Case("balance", "spread", count)]]
         return over_http.measure(ceiling, subjects, groups, rounds=plan.rounds, seconds=plan.seconds)
+
+
+def measure_observed(seeded: Sequence[Seeded], plan: Plan) -> list[HttpResult]:
+    """Measure Farebox, and Farebox while it is observed in each way."""
+    with contextlib.ExitStack() as stack:
+        ceiling = _ceiling(stack, seeded[0])
+        subjects: list[Subject] = []
+        for it in seeded:
+            subjects.append(_subject(stack, it, it.name, apps.FAREBOX))
+            subjects += [_subject(stack, it, f"{it.name}, {name}", target) for name, target in OBSERVED.items()]
+        progress(f"measuring {', '.join(it.name for it in subjects)}")
+        count = plan.connections[min(1, len(plan.connections) - 1)]
+        return over_http.measure(
+            ceiling, subjects, [[Case("charge", "spread", count)]], rounds=plan.rounds, seconds=plan.seconds
+        )
 
 
 def measure_prices(seeded: Sequence[Seeded], plan: Plan) -> list[ShapeResult]:

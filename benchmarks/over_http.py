@@ -33,6 +33,9 @@ SAVINGS: Final = {
 }
 """Farebox without one of its savings each, by the name under which it is measured."""
 
+OBSERVED: Final = {"metrics": apps.METRICS}
+"""Farebox while it is observed in each way."""
+
 _PATHS: Final[dict[What, str]] = {
     "balance": "/api/balance",
     BESIDE: "/api/balance",

@@ -15,6 +15,7 @@ from benchmarks.results import (
     GrantsResults,
     Machine,
     MemoryResults,
+    ObserveResults,
     PricesResults,
     Results,
     SavingsResults,
@@ -136,6 +137,11 @@ def savings_parts(savings: SavingsResults) -> list[Iterator[str]]:
     return [_machine(savings.machine), _savings(savings.http), _http(savings.http)]
 
 
+def observe_parts(found: ObserveResults) -> list[Iterator[str]]:
+    """Render what it costs to be observed, table by table."""
+    return [_machine(found.machine), _observed(found.http), _http(found.http)]
+
+
 def prices_parts(found: PricesResults) -> list[Iterator[str]]:
     """Render what a rule costs, table by table."""
     return [_machine(found.machine), _shapes(found.prices, "of a unit price")]
@@ -242,6 +248,24 @@ def _savings(found: Sequence[HttpResult]) -> Iterator[str]:
         and it.per_second.median
     ]
     yield from table(("what a saving is worth", "conns", "without it", "times as many", "server us saved"), rows)
+
+
+def _observed(found: Sequence[HttpResult]) -> Iterator[str]:
+    plain = {it.subject: it for it in found}
+    rows = [
+        (
+            _name(it),
+            str(it.connections),
+            it.subject,
+            f"{it.per_second.median / other.per_second.median:.3f}",
+            f"{it.server_us.median - other.server_us.median:+.1f}",
+            f"{(it.server_us.median / other.server_us.median - 1) * 100:+.1f}",
+        )
+        for it in found
+        if (other := plain.get(it.subject.partition(", ")[0])) and other is not it and other.per_second.median
+    ]
+    header = ("what being observed costs", "conns", "with", "of a second's charges", "server us more", "in percent")
+    yield from table(header, rows)
 
 
 def _compared(found: Sequence[HttpResult]) -> Iterator[str]:

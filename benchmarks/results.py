@@ -101,6 +101,14 @@ class SavingsResults(Struct, frozen=True):
     http: list[HttpResult]
 
 
+class ObserveResults(Struct, frozen=True):
+    """Farebox, and Farebox while it is observed in each way."""
+
+    machine: Machine
+    plan: Plan
+    http: list[HttpResult]
+
+
 class PricesResults(Struct, frozen=True):
     """Charges by a unit price, and by rules of several kinds."""
 

@@ -26,6 +26,7 @@ from benchmarks.results import (
     GatewaysResults,
     GrantsResults,
     MemoryResults,
+    ObserveResults,
     PricesResults,
     Results,
     SavingsResults,
@@ -162,6 +163,15 @@ def test_what_a_saving_is_worth_is_measured(tmp_path: Path) -> None:
     assert "times as many" in printed
 
 
+def test_what_being_observed_costs_is_measured(tmp_path: Path) -> None:
+    printed = _printed(*TINY, "--observe", "--engine", "sqlite", "--results", str(tmp_path))
+    (path,) = tmp_path.glob("observe-*.json")
+    found = msgspec.json.decode(path.read_bytes(), type=ObserveResults)
+    observed = {f"sqlite, {name}" for name in over_http.OBSERVED}
+    assert {"ceiling", "sqlite"} | observed == {it.subject for it in found.http}
+    assert "what being observed costs" in printed
+
+
 def test_what_a_rule_costs_is_measured(tmp_path: Path) -> None:
     printed = _printed(*TINY, "--prices", "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("prices-*.json")
@@ -235,9 +245,9 @@ def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None
 def test_the_document_has_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
     copy = tmp_path / "performance.md"
     copy.write_text(document.DOCUMENT.read_text())
-    for name in ("figures", "savings", "prices", "grants", "client", "gateways", "growth", "memory"):
+    for name in ("figures", "savings", "prices", "grants", "client", "gateways", "growth", "memory", "observe"):
         document.rewrite(name, "new", copy)
-    assert 8 == copy.read_text().count("\n\nnew\n\n")
+    assert 9 == copy.read_text().count("\n\nnew\n\n")
 
 
 async def test_a_ledger_that_has_what_no_client_was_told_of_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from farebox.core.commands import Charge, Payer, TopUp
 from farebox.core.outcomes import DONE, Code, Outcome
 from farebox.metrics import definitions
-from farebox.metrics.counts import ProcessCounts, CountsSnapshot
+from farebox.metrics.counts import CountsSnapshot, ProcessCounts
 from farebox.metrics.slots import Slot
 from farebox.service.ledger.committer import CommittedBatch
 from farebox.storage.batch_steps import BatchSteps

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,7 +118,7 @@ async def test_no_figure_is_read_by_a_scan(
         text = text.replace(f"{'$' if dialect == 'postgres' else '?'}{number}", str(value))
     if isinstance(engine, PostgresEngine):
         async with planning_session(engine.url) as connection:
-            rows = await connection.fetch(f"EXPLAIN {text}")
+            rows: Sequence[Any] = await connection.fetch(f"EXPLAIN {text}")
     else:
         rows = await engine.execute(f"EXPLAIN QUERY PLAN {text}")
     plan = "\n".join(str(row) for row in rows)

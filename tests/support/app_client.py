@@ -20,6 +20,7 @@ from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
+from farebox.web.watch import RequestWatch
 
 Headers = Iterable[tuple[str | bytes, str | bytes]]
 JSON: Final = ("content-type", "application/json")
@@ -242,6 +243,7 @@ async def open_client(
     live: Live | None = None,
     http_limits: HttpLimits = HTTP_LIMITS,
     gate_rules: Rules | None = None,
+    watch: RequestWatch | None = None,
 ) -> AppClient:
     """Make a client of the application over these parts, which run already; without `limits` it has none."""
 
@@ -259,6 +261,7 @@ async def open_client(
         live=live or Live(),
         http_limits=http_limits,
         gate=gate_app(farebox, gate_rules, limits),
+        watch=watch,
     )
     document = await call(app, "GET", "/openapi.json", (), [b""])
     return AppClient(app, document.json())

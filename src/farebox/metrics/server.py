@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from farebox.metrics import definitions
-from farebox.metrics.counts import ProcessCounts, CountsSnapshot
+from farebox.metrics.counts import CountsSnapshot, ProcessCounts
 from farebox.metrics.definitions import METRICS, Metric, Type
 from farebox.metrics.ledger import LedgerFigures, Values
 from farebox.metrics.slots import Slot

@@ -24,7 +24,7 @@ UNMATCHED: Final = "unmatched"
 
 OK: Final = "ok"
 GONE_STATUS: Final = 499
-"""What is noted of a request whose client went away before it was answered; no answer has it."""
+"""The status of a request whose client went away before it was answered; no answer has it."""
 
 GONE: Final = "client_gone"
 _KEY: Final = "watched"
