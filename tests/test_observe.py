@@ -29,7 +29,7 @@ SECRETS: Final = Settings.of(
     gate_secret="9d7c5b2846a3f09c5e71d2b8463a1f0e",
     metrics_token="5b2846a3f09c9d7c71d2b8463a1f0e0e",
 ).secrets
-_ALPHABET: Final = string.ascii_letters + string.digits
+_ALPHABET: Final = string.ascii_lowercase + string.ascii_uppercase + string.digits
 _WORDS: Final = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)
 _TOKENS: Final = st.text(_ALPHABET, min_size=20, max_size=60).filter(lambda text: len(set(text)) > 8)
 
