@@ -22,7 +22,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture messages client-reference docs audit lock bench price-fit backtest torture gateways fuzz coverage release-check image-steps clean
+.PHONY: help run test check format architecture messages client-reference reference docs audit lock bench price-fit backtest torture gateways fuzz coverage release-check image-steps clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -53,6 +53,9 @@ messages: $(VENV)/.installed-dev ## Extract what people are told, and bring the 
 
 client-reference: $(VENV)/.installed-dev ## Write the reference of the Python client from its code.
 	$(BIN)/python -m tools.client_reference
+
+reference: $(VENV)/.installed-dev ## Write the pages of the reference that come from the code.
+	$(BIN)/python -m tools.reference
 
 docs: $(VENV)/.installed-dev ## Build the documentation as a site that can be searched, into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build $(ARGS)

@@ -52,6 +52,13 @@ print(value)' "$1"; }}
 """
 
 
+# Statements for the page's own database, as its reader gives them to `sqlite3`.
+_SQL: Final = """import os, sqlite3, sys
+database = sqlite3.connect(os.environ["FAREBOX_DATABASE_URL"].removeprefix("sqlite:///"))
+database.execute("PRAGMA foreign_keys = ON")
+database.executescript(sys.stdin.read())"""
+
+
 class PageError(AssertionError):
     """A block of a page did not do what it says."""
 
@@ -132,6 +139,8 @@ def _command(block: Block, url: str, folder: Path) -> str:
             return _request(text, url)
         case "python":
             return f"python3 - <<'END_OF_BLOCK'\n{text}\nEND_OF_BLOCK"
+        case "sql":
+            return f"python3 -c '{_SQL}' <<'END_OF_BLOCK'\n{text}\nEND_OF_BLOCK"
     return text
 
 

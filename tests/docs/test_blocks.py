@@ -16,7 +16,7 @@ from tests.docs.pages import Block, blocks, indented_code, pages
 from tests.support.server import Server
 from tests.tidy.files import ROOT
 
-RUN: Final = {"sh", "http", "python"}
+RUN: Final = {"sh", "http", "python", "sql"}
 READ: Final = {"json", "toml"}
 PRINTED: Final = "text"
 SECRET: Final = secrets.token_hex(32)
