@@ -1,4 +1,4 @@
-"""Writes the pages of the reference that come from the code: docs/reference/outcomes.md; a test holds them to it."""
+"""Writes the pages of the reference that come from the code, outcomes and the database; a test holds them to it."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Final
 from farebox.core.outcomes import Code
 from farebox.web.envelope import STATUS
 from farebox_client import errors
+from tools.schema import schema
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -94,7 +95,7 @@ def _row(name: str, status: int) -> str:
     return f"| `{name}` | {status} | {when} | {_ADVICE.get(name, _BY_STATUS[status])} |"
 
 
-PAGES: Final = {"outcomes.md": outcomes}
+PAGES: Final = {"outcomes.md": outcomes, "schema.md": schema}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

@@ -65,7 +65,7 @@ class PageError(AssertionError):
 
 @dataclass(frozen=True)
 class Printed:
-    """What a block printed, and the status that its last command ended with."""
+    """The text that a block printed, and the status that its last command ended with."""
 
     status: int
     text: str
