@@ -24,6 +24,9 @@ BROUGHT_IN: Final = {
 """Pages that stand outside of docs/, and what they are in the site."""
 
 _SEARCH: Final = 'data-md-component="search" role="dialog"'
+_ITEM: Final = re.compile(r"(?:[-*]|\d+\.) +(?=\S)")
+_ITEM_INDENT: Final = 4
+_FENCE: Final = re.compile(r" *(`{3,})")
 _LINK: Final = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 _FENCED: Final = re.compile(r"^(```+).*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
 
@@ -62,7 +65,31 @@ def pictures_elsewhere() -> list[str]:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links to files of the repository into what the site has."""
-    return linked(markdown, page.file.src_uri)
+    return nested(linked(markdown, page.file.src_uri))
+
+
+def nested(markdown: str) -> str:
+    """Indent what stands within items of lists as MkDocs asks: by four blanks, where pages go by the item's text."""
+    lines = [""]
+    fence = ""
+    content = 0
+    has_parts = False
+    for line in markdown.split("\n"):
+        is_within = content > 0 and line.startswith(" " * content)
+        item = None if fence else _ITEM.match(line)
+        if content and line.strip() and not (is_within or item or fence or lines[-1].strip()):
+            content = 0
+        if is_within and not lines[-1].strip():
+            has_parts = True
+        if item:
+            # A list begins after a blank line, and so does an item after one of several paragraphs.
+            if lines[-1].strip() and (has_parts or not content):
+                lines.append("")
+            content, has_parts = len(item[0]), False
+        if mark := _FENCE.match(line):
+            fence = "" if fence == mark[1] else fence or mark[1]
+        lines.append(" " * (_ITEM_INDENT - content) + line if is_within else line)
+    return "\n".join(lines[1:])
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

@@ -1,9 +1,12 @@
 """The reference that is written from the code is what the code says now."""
 
 import re
+from collections.abc import Iterator
 
+import click
 import pytest
 
+from farebox.cli.main import StandIn, cli
 from farebox_client import errors
 from tests.tidy.files import ROOT
 from tools import reference
@@ -26,3 +29,29 @@ def test_outcomes_are_those_that_the_api_names() -> None:
 def _statuses() -> dict[str, int]:
     rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", reference.outcomes(), re.MULTILINE)
     return {name: int(status) for name, status in rows}
+
+
+def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, StandIn):
+            command = command.load()
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{prefix}{name} ")
+        elif command is not None:
+            yield prefix + name, command
+
+
+def test_commands_have_a_row_with_all_their_options() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `farebox ")]
+    missing = []
+    for name, command in _commands(cli):
+        own = [row for row in rows if re.search(rf"`farebox {re.escape(name)}(?![\w-])", row)]
+        options = {param.opts[-1] for param in command.params if isinstance(param, click.Option) and not param.hidden}
+        missing += [
+            f"{name} {option}" for option in options - {"--json", "--help"} if not any(option in row for row in own)
+        ]
+        missing += [] if own else [name]
+    assert [] == missing

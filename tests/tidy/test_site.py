@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from mkdocs.config import load_config
 
+from tests.docs.pages import blocks
 from tests.tidy.files import ROOT, repository_files
 
 OUTSIDE = re.compile(r"""(?:src|srcset|data-src|action)=["'](?:https?:)?//|url\(["']?(?:https?:)?//|@import""")
+LOST_ITEM = re.compile(r" *(?:[-*]|\d+\.) ")
 LINKED_OUTSIDE = re.compile(r"""<link\b[^>]*href=["'](?:https?:)?//""")
 
 
@@ -55,6 +57,19 @@ def test_each_page_stands_in_the_menu_once() -> None:
     docs = ROOT / "docs"
     written = {str(path.relative_to(docs)) for path in repository_files(docs) if path.suffix == ".md"}
     assert set() == {page for page in written - set(listed) if not page.startswith("decisions/0")}
+
+
+def test_blocks_and_lists_are_what_they_are_in_the_pages(site: Path) -> None:
+    """The site's Markdown is stricter than that of others about what stands within a list."""
+    wrong = []
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = str(page.relative_to(ROOT / "docs").with_suffix(".html")).replace("README", "index")
+        text = (site / name).read_text(encoding="utf-8").partition("<article")[2].partition("</article>")[0]
+        if (shown := text.count("<pre>")) != (written := len(blocks(page))):
+            wrong.append(f"{name}: {shown} blocks of {written}")
+        paragraphs = re.findall(r"<p>(.*?)</p>", text, re.DOTALL)
+        wrong += [f"{name}: {line}" for each in paragraphs for line in each.splitlines() if LOST_ITEM.match(line)]
+    assert [] == wrong
 
 
 def test_nothing_of_it_is_fetched_from_elsewhere(site: Path) -> None:
