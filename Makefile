@@ -22,7 +22,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture messages client-reference reference docs audit lock bench price-fit backtest torture gateways fuzz coverage release-check image-steps clean
+.PHONY: help run test check format architecture messages client-reference reference docs audit lock bench price-fit backtest torture restarts gateways fuzz coverage release-check image-steps clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -83,6 +83,9 @@ price-fit: $(VENV)/.installed-dev ## Import real price lists, charge every type 
 backtest: $(VENV)/.installed-dev $(PEERS)/.installed ## Hold the forecast to what came, beside its peers, and unusual spending to honest merchants and leaks (needs a network the first time).
 	$(BIN)/python -m benchmarks.backtest --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.backtest.unusual
+
+restarts: $(VENV)/.installed-dev ## Restart servers of each engine under load again and again, and print what clients noticed (ARGS=--restarts=N).
+	$(BIN)/python -m tests.e2e $(ARGS)
 
 torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers and what was told to the record.
 	$(BIN)/python -m tests.torture $(ARGS)

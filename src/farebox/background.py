@@ -184,7 +184,7 @@ def _messages(farebox: Farebox, limits: DeliveryLimits) -> tuple[Periodic, ...]:
     queue, clock, settings = farebox.stores.message_queue, farebox.clock, farebox.settings
     guard = AddressGuard(settings.webhook_networks)
     client = WebhookClient(guard, send_seconds_max=limits.message_seconds_max)
-    secrets = DestinationSecrets(settings.secret_key)
+    secrets = DestinationSecrets(*settings.secret_key.keys)
     webhooks = DestinationDispatcher(
         queue,
         WebhookTransport(client, secrets.signing_secrets),

@@ -133,7 +133,7 @@ def _destinations(
     settings: Settings, stores: Stores, clock: Clock
 ) -> tuple[Destinations, WebhookTrials, ChatTransport]:
     """Put the service of destinations together, with what tests webhooks and what sends to chats."""
-    secrets, guard = DestinationSecrets(settings.secret_key), AddressGuard(settings.webhook_networks)
+    secrets, guard = DestinationSecrets(*settings.secret_key.keys), AddressGuard(settings.webhook_networks)
     trials = WebhookTrials(WebhookClient(guard), secrets, clock)
     chat = ChatTransport(guard, secrets, name_of=merchant_names(stores), public_url=settings.links_url)
     webhooks = ChannelRules(
@@ -185,7 +185,7 @@ class Farebox(Struct, frozen=True):
         on_commit = (usage_rollup.note, spending_watch.note)
         committer = Committer(connector, clock, limits=committer_limits, on_commit=on_commit)
         passwords = Passwords()
-        signer = Signer(settings.secret_key)
+        signer = Signer(*settings.secret_key.keys)
         sign_in = SignIn(stores, clock, signer, passwords)
         destinations, trials, chat = _destinations(settings, stores, clock)
         limits = settings.approval_above.limits

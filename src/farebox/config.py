@@ -123,7 +123,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Bad API keys a second of each address and process; ten seconds' worth may come at once. 0: any."""
 
     secret_key: SecretKey = SecretKey()
-    """Guards sign-ins against whoever reads the database: 32 random characters or more, the same in every process."""
+    """Guards sign-ins against readers of the database: 32 random characters or more, then older ones, after spaces."""
 
     trusted_proxies: Networks = Networks()
     """Proxies whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, separated by commas."""
@@ -135,7 +135,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The file of rules by which the gate answers proxies under /gate/, such as gate.toml. Empty: there is no gate."""
 
     gate_secret: SecretKey = SecretKey()
-    """What proxies show the gate, and what its tokens are signed with: 32 random characters or more."""
+    """What proxies show the gate and what signs tokens: 32 random characters or more, then older ones, after spaces."""
 
     metrics_address: ListenAddress = ListenAddress()
     """Where metrics are read, such as 127.0.0.1:9464. Empty: on the server's port if there is a token, or nowhere."""
@@ -158,8 +158,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     def secrets(self) -> tuple[str, ...]:
         """The texts that must stand in no log, with the passwords within them."""
         whole = [getattr(self, name) for name in self.__struct_fields__ if isinstance(getattr(self, name), Secret)]
+        keys = (*self.secret_key.keys, *self.gate_secret.keys)
         passwords = [urlsplit(text).password for text in (self.database_url, self.smtp_url)]
-        return tuple(str(text) for text in (*whole, *passwords) if text and not str(text).startswith("sqlite:"))
+        return tuple(str(text) for text in (*whole, *keys, *passwords) if text and not str(text).startswith("sqlite:"))
 
     @property
     def links_url(self) -> str:

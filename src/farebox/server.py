@@ -29,6 +29,7 @@ from farebox.web.metrics import is_shown
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
+from farebox.web.stopping import Stopping
 from farebox.web.watch import RequestWatch
 
 GC_THRESHOLD: Final = 50_000
@@ -51,7 +52,7 @@ def gate_app(farebox: Farebox, rules: Rules | None, limits: Limits) -> GateApp |
     if rules is None:
         return None
     services = farebox.services
-    gate = Gate(services.operations, services.balances, GateSigner(farebox.settings.gate_secret))
+    gate = Gate(services.operations, services.balances, GateSigner(*farebox.settings.gate_secret.keys))
     return GateApp(gate, Matcher(rules), services.queries, limits)
 
 
@@ -113,8 +114,12 @@ def web_app(
     configure_logging(is_json=settings.log_format == "json", secrets=settings.secrets)
     rules = gate_rules(settings)
     farebox = build(settings)
-    live = Live()
+    live, stopping = Live(), Stopping()
     metrics = ServerMetrics(farebox, live) if settings.has_metrics else None
+
+    def begin_to_stop() -> None:
+        stopping.begin()
+        live.close()
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -128,7 +133,7 @@ def web_app(
             if metrics is not None:
                 await stack.enter_async_context(metrics.listening())
             _settle_garbage_collector()
-            stop_once(live.close, unread_seconds_max=http_limits.unread_seconds)
+            stop_once(begin_to_stop, unread_seconds_max=http_limits.unread_seconds)
             yield
 
     addresses = Addresses(settings.trusted_proxies)
@@ -141,6 +146,7 @@ def web_app(
         cors_origins=settings.cors_origins,
         lifespan=lifespan,
         live=live,
+        stopping=stopping,
         http_limits=http_limits,
         gate=gate_app(farebox, rules, limits),
         watch=RequestWatch(

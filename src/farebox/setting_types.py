@@ -17,6 +17,7 @@ from farebox.service.languages import LANGUAGE_NAMES
 from farebox.service.parsing import InvalidAmount, parse_amount
 
 SECRET_KEY_CHARS_MIN: Final = 32
+SECRET_KEYS_MAX: Final = 5
 CONNECTIONS_MAX: Final = 500
 """How many connections to the mail server a process may be set to have."""
 
@@ -123,19 +124,29 @@ class SmtpUrl(Secret):
 
 
 class SecretKey(Secret):
-    """What sign-ins, or the gate, are guarded with."""
+    """What sign-ins, or the gate, are guarded with: a key, and after it the ones before, with spaces between."""
 
     @classmethod
     def read(cls, text: str) -> Self:
-        if len(text) < SECRET_KEY_CHARS_MIN:
-            raise ValueError(
-                f" has {len(text)} characters; write {SECRET_KEY_CHARS_MIN} random ones or more, such as "
-                "`openssl rand -hex 32` prints"
-            )
-        weakness = _secret_key_weakness(text)
-        if weakness is not None:
-            raise ValueError(f" {weakness}; write random characters, such as `openssl rand -hex 32` prints")
+        keys = text.split(" ")
+        if len(keys) > SECRET_KEYS_MAX:
+            raise ValueError(f" names {len(keys)} keys; write {SECRET_KEYS_MAX} at most, with a space between")
+        for number, key in enumerate(keys, 1):
+            which = "" if len(keys) == 1 else f": key {number} of {len(keys)}"
+            if len(key) < SECRET_KEY_CHARS_MIN:
+                raise ValueError(
+                    f"{which} has {len(key)} characters; write {SECRET_KEY_CHARS_MIN} random ones or more, such as "
+                    "`openssl rand -hex 32` prints"
+                )
+            weakness = _secret_key_weakness(key)
+            if weakness is not None:
+                raise ValueError(f"{which} {weakness}; write random characters, such as `openssl rand -hex 32` prints")
         return cls(text)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The key that signs and encrypts, and after it those that only verify and decrypt; an empty one if none is."""
+        return tuple(self.split(" "))
 
 
 class GateFile(str):

@@ -29,11 +29,12 @@ class Shell:
     """A shell in which a database is set."""
 
     database_url: str
+    secret_key: str = ""
 
     def run(self, *words: str) -> Done:
         """Run `farebox WORDS`."""
         settings = {name: None for name in os.environ if name.startswith("FAREBOX_")}
-        environment = {**settings, "FAREBOX_DATABASE_URL": self.database_url}
+        environment = {**settings, "FAREBOX_DATABASE_URL": self.database_url, "FAREBOX_SECRET_KEY": self.secret_key}
         result = CliRunner().invoke(cli, words, env=environment)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return Done(result.exit_code, result.stdout, result.stderr)

@@ -13,6 +13,7 @@ import pytest
 from farebox.bootstrap import make_connector
 from farebox.cli.main import StandIn, cli
 from farebox.config import Settings
+from farebox.core.alerts import EVENT_TYPES
 from farebox.storage import sql
 from farebox.storage.interface import Fetch
 from farebox.storage.records import MailServerPause

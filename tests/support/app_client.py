@@ -20,6 +20,7 @@ from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
+from farebox.web.stopping import Stopping
 from farebox.web.watch import RequestWatch
 
 Headers = Iterable[tuple[str | bytes, str | bytes]]
@@ -259,6 +260,7 @@ async def open_client(
         cors_origins=cors_origins,
         lifespan=lifespan,
         live=live or Live(),
+        stopping=Stopping(),
         http_limits=http_limits,
         gate=gate_app(farebox, gate_rules, limits),
         watch=watch,

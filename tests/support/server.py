@@ -142,6 +142,10 @@ class Server:
         """Tell whether the server's first process is there."""
         return self._process is not None and self._process.poll() is None
 
+    def first_process(self) -> psutil.Process:
+        """Return the process that `farebox serve` began with."""
+        return psutil.Process(self._running().pid)
+
     def log(self) -> str:
         """Return what the server logged so far."""
         path = self._folder / "log"

@@ -98,6 +98,7 @@ COMMANDS: Final = (
         "Reports: the revenue of all merchants in a month, and the weekly and monthly ones that people get by mail.",
     ),
     StandIn("reverse", "farebox.cli.money:reverse", "Take a top-up back, or a part of it: a payment that bounced."),
+    StandIn("secrets", "farebox.cli.secrets:secrets_group", "Secrets that FAREBOX_SECRET_KEY guards."),
     StandIn("serve", "farebox.cli.serve:serve", "Serve the API, send mails and expire holds, until told to stop."),
     StandIn(
         "settle",

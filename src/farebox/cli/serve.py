@@ -5,33 +5,25 @@ import os
 import resource
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.mp import MPServer
 
 from farebox.bootstrap import gate_rules, make_connector
 from farebox.cli.context import FAILED, add_json_option, counted, fail, guarded
+from farebox.cli.first_process import FirstProcess
 from farebox.cli.public_url import public_url_warning, served_url
 from farebox.cli.start_warnings import start_warnings
 from farebox.config import Settings
+from farebox.handover import Listening, bound_sockets, given_sockets
 from farebox.metrics.slots import FOLDER_VARIABLE, make_folder, remove_folder
-from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
+from farebox.observe import configure_logging
+from farebox.processes import family, hold_signals_in_children
 from farebox.setting_types import url_host
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
-
-BACKLOG: Final = 2_048
-"""How many connections wait to be accepted."""
-
-HEAD_BYTES_MAX: Final = 64 * 1024
-"""How long a request's head may be, and how much of a connection is read ahead."""
 
 FILES_BESIDE_CONNECTIONS: Final = 256
 """How many files a process needs for the database, mails and its log."""
@@ -39,27 +31,8 @@ FILES_BESIDE_CONNECTIONS: Final = 256
 PUBLIC_URL_VARIABLE: Final = "FAREBOX_PUBLIC_URL"
 
 _PORT_MAX: Final = 65_535
-_EXIT_POLL_SECONDS: Final = 0.01
-
-
-class Server(MPServer):
-    """A server that waits for its workers to have ended before it says that one did not.
-
-    granian joins each worker in two threads at once, and of the two the one that comes second still takes it for alive:
-    it would warn that it kills a worker that has just ended well.
-    """
-
-    def _stop_workers(self) -> None:
-        # granian has no types for its workers.
-        workers: list[Any] = list(self.wrks)
-        for worker in workers:
-            worker.terminate()
-        deadline = time.monotonic() + STOP_SECONDS_MAX
-        while any(worker.is_alive() for worker in workers) and time.monotonic() < deadline:
-            time.sleep(_EXIT_POLL_SECONDS)
-        # Those that are left had their time, and are killed.
-        self.workers_kill_timeout = 1
-        super()._stop_workers()  # type: ignore[no-untyped-call]
+_DRAIN_SECONDS: Final = 5
+_DRAIN_SECONDS_MAX: Final = 200
 
 
 def make_command(
@@ -80,20 +53,33 @@ def make_command(
     @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
     @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, _PORT_MAX))
     @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="How many processes.")
-    def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
-        """Serve the API, send mails and expire holds, until told to stop."""
+    @click.option(
+        "--drain-seconds",
+        default=_DRAIN_SECONDS,
+        show_default=True,
+        type=click.IntRange(0, _DRAIN_SECONDS_MAX),
+        help="How long to answer on open connections, once told to stop, where a service manager gave the socket.",
+    )
+    def serve(*, host: str, port: int, workers: int, drain_seconds: int, is_json: bool) -> None:
+        """Serve the API, send mails and expire holds, until told to stop.
+
+        SIGHUP starts the program anew, on the same socket, and ends this one once the new one answers.
+        """
+        given = _given_sockets(workers, is_json=is_json)
+        environment = dict(os.environ)
         settings = guarded(Settings.load, is_json=is_json)
         rules = guarded(lambda: gate_rules(settings), is_json=is_json)
         engine = _checked_engine(settings, is_json=is_json)
-        problem = port_problem(host, port) or _metrics_problem(settings)
+        problem = _metrics_problem(settings)
         if problem is not None:
             fail("port_unavailable", problem, FAILED, is_json=is_json)
-        address = f"http://{url_host(host)}:{port}"
-        processes = "1 process" if workers == 1 else f"{workers} processes"
+        listening = given or _bound_sockets(host, port, workers, is_json=is_json)
+        host, port, *_ = listening.sockets[0].getsockname()
         public_url = settings.public_url or served_url(host, port)
         # The workers read their settings from the environment.
         os.environ[PUBLIC_URL_VARIABLE] = public_url
-        click.echo(f"Farebox serves {address} with {engine} and {processes}. Ctrl-C stops it.")
+        processes = "1 process" if workers == 1 else f"{workers} processes"
+        click.echo(f"Farebox serves http://{url_host(host)}:{port} with {engine} and {processes}. Ctrl-C stops it.")
         if rules is not None:
             click.echo(f"The gate goes by {counted(len(rules.routes), 'route')} of {settings.gate_file}.")
         if settings.has_metrics:
@@ -102,26 +88,18 @@ def make_command(
         loopback = public_url_warning(public_url, host, port)
         for warning in [*start_warnings(settings, Path.cwd()), *([loopback] if loopback else [])]:
             click.echo(f"farebox: warning: {warning}", err=True)
-        server = Server(
+        server = FirstProcess(
             application,
-            address=host,
-            port=port,
+            listening,
+            environment,
             workers=workers,
-            interface=Interfaces.ASGI,
-            factory=True,
-            loop=Loops.uvloop,
-            http=HTTPModes.http1,
-            websockets=False,
-            backlog=BACKLOG,
-            backpressure=_connections_max(limits),
-            http1_settings=HTTP1Settings(
-                header_read_timeout=limits.head_seconds * 1_000, max_buffer_size=HEAD_BYTES_MAX
-            ),
-            log_access=False,
-            log_level=LogLevels.warning,
-            respawn_failed_workers=is_replacing,
-            workers_kill_timeout=STOP_SECONDS_MAX,
+            limits=limits,
+            connections_max=_connections_max(limits),
+            is_replacing=is_replacing,
         )
+        family.ports = frozenset(each.getsockname()[1] for each in listening.sockets)
+        family.drain_seconds = drain_seconds if listening.is_given and listening.predecessor is None else 0
+        configure_logging(is_json=settings.log_format == "json", secrets=settings.secrets)
         hold_signals_in_children()
         with _metrics_folder(settings):
             server.serve()
@@ -131,6 +109,26 @@ def make_command(
 
     add_json_option(serve)
     return serve
+
+
+def _given_sockets(workers: int, *, is_json: bool) -> Listening | None:
+    """Take the sockets that are given, if any are."""
+    try:
+        given = given_sockets(os.environ)
+    except (OSError, ValueError) as error:
+        fail("port_unavailable", f"the given sockets can't be listened on: {error}", FAILED, is_json=is_json)
+    if given is not None and len(given.sockets) > workers:
+        problem = f"{len(given.sockets)} sockets are given; serve them with --workers {len(given.sockets)} or more"
+        fail("port_unavailable", problem, FAILED, is_json=is_json)
+    return given
+
+
+def _bound_sockets(host: str, port: int, workers: int, *, is_json: bool) -> Listening:
+    """Bind sockets, unless the port can't be listened on."""
+    problem = port_problem(host, port)
+    if problem is not None:
+        fail("port_unavailable", problem, FAILED, is_json=is_json)
+    return bound_sockets(host, port, workers)
 
 
 def _checked_engine(settings: Settings, *, is_json: bool) -> str:

@@ -102,7 +102,7 @@ def settle(
     LOG is a file, which is followed over its rotations, or - for standard input. FAREBOX_API_KEY is the key of a
     service, FAREBOX_GATE_SECRET is the gate's.
     """
-    secret = str(guarded(Settings.load, is_json=is_json).gate_secret)
+    secret = guarded(Settings.load, is_json=is_json).gate_secret
     key = os.environ.get("FAREBOX_API_KEY", "")
     problem = _problem(
         logs, (*syslog_udp, *syslog_unix), is_once=is_once, mode=syslog_mode, url=url, key=key, secret=secret
@@ -120,7 +120,7 @@ def settle(
         rejects=rejects or Path(f"{state}{REJECTS_SUFFIX}"),
         url=url,
         key=key,
-        secret=secret,
+        secrets=secret.keys,
         options=SettlerOptions(
             proxy=Proxy(proxy),
             is_leaving_charged=client_left == "charge",

@@ -44,7 +44,7 @@ class SettleSettings(Struct, frozen=True, kw_only=True):
     rejects: Path
     url: str
     key: str
-    secret: str
+    secrets: tuple[str, ...]
     options: SettlerOptions
     drain_seconds: float = DRAIN_SECONDS
 
@@ -74,7 +74,7 @@ async def run(settings: SettleSettings, tell: Callable[[Tally], None], warn: Cal
             await _check_key(farebox)
             settler = Settler(
                 farebox,
-                GateSigner(settings.secret),
+                GateSigner(*settings.secrets),
                 positions,
                 Rejects(settings.rejects),
                 settings.options,

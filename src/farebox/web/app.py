@@ -35,6 +35,7 @@ from farebox.web.pages.table import page_routes
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
 from farebox.web.routing import Resource, exact_route, not_found, plain_path
+from farebox.web.stopping import Stopping, closing
 from farebox.web.watch import RequestWatch
 
 _BODILESS: Final = frozenset({"GET", "HEAD"})
@@ -50,6 +51,7 @@ def create_app(
     cors_origins: tuple[str, ...],
     lifespan: Callable[[object], AbstractAsyncContextManager[None]],
     live: Live,
+    stopping: Stopping,
     http_limits: HttpLimits = HTTP_LIMITS,
     gate: GateApp | None = None,
     watch: RequestWatch | None = None,
@@ -65,6 +67,7 @@ def create_app(
         cors_origins: the browsers' origins that may read the API.
         lifespan: opens the database and starts the workers, and ends them.
         live: what pages follow; to be closed as soon as the process is told to stop.
+        stopping: whether connections are kept; to be told as soon as the process is told to stop.
         http_limits: what connections may have.
         gate: answers under /gate/; without one nothing does.
         watch: is told what requests came to.
@@ -102,6 +105,7 @@ def create_app(
         BodyTimeouts(http_limits),
         gate,
         watch or RequestWatch(addresses),
+        stopping,
     )
 
 
@@ -127,17 +131,21 @@ class _Front:
         timeouts: BodyTimeouts,
         gate: GateApp | None,
         watch: RequestWatch,
+        stopping: Stopping,
     ) -> None:
         self._endpoints = endpoints
         self._rest = rest
         self._timeouts = timeouts
         self._gate = gate
         self._watch = watch
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
+        if self._stopping.is_stopping:
+            send = closing(send)
         request = self._watch.begin(scope)
         app: ASGIApp | None = self._endpoints.get(scope["path"])
         if scope["method"] not in _BODILESS:

@@ -83,7 +83,7 @@ async def _owed(stores: Stores, where: str, context: CheckContext) -> list[Findi
 async def _secrets(stores: Stores, context: CheckContext) -> Finding:
     """Tell whether what signs webhooks, and the URLs of chats, can be read with the secret key that is set."""
     check, name = "ledger.destination-secrets", "FAREBOX_SECRET_KEY"
-    secrets = DestinationSecrets(context.settings.secret_key)
+    secrets = DestinationSecrets(*context.settings.secret_key.keys)
     seen, unreadable, after = 0, [], 0
     while seen < _DESTINATIONS_MAX and (page := await stores.destinations.page(after=after, limit=_PAGE)):
         unreadable += [one.id for one in page if not _is_readable(one, secrets.decrypt)]

@@ -75,15 +75,15 @@ class BadToken(ValueError):
 
 
 class GateSigner:
-    """Signs and reads with the gate's secret."""
+    """Signs with the gate's secret, and reads with that and the ones before it."""
 
-    def __init__(self, secret: str) -> None:
-        """Key it; whoever knows the secret can make tokens."""
-        self._key = secret.encode()
+    def __init__(self, secret: str, *secrets_before: str) -> None:
+        """Key it; a person who knows one of the secrets can make tokens."""
+        self._keys = [text.encode() for text in (secret, *secrets_before)]
 
     def is_secret(self, text: bytes) -> bool:
-        """Tell whether a text is the secret, in constant time."""
-        return hmac.compare_digest(self._key, text)
+        """Tell whether a text is one of the secrets, in constant time."""
+        return any(hmac.compare_digest(key, text) for key in self._keys)
 
     def token(self, token: GateToken) -> str:
         """Sign a token."""
@@ -116,13 +116,13 @@ class GateSigner:
 
     def _sign(self, version: str, value: Struct) -> str:
         signed = f"{version}.{_write_base64(msgspec.json.encode(value))}"
-        return f"{signed}.{_write_base64(self._code(signed))}"
+        return f"{signed}.{_write_base64(_code(self._keys[0], signed))}"
 
     def _read(self, version: str, text: str, kind: type[_Signed]) -> _Signed:
         signed, _, code = text.rpartition(".")
         if len(text) > TEXT_CHARS_MAX or not text.isascii() or not signed.startswith(f"{version}."):
             raise BadToken("this is no token of a gate")
-        if not hmac.compare_digest(_write_base64(self._code(signed)), code):
+        if not any(hmac.compare_digest(_write_base64(_code(key, signed)), code) for key in self._keys):
             raise BadToken("the token was not signed with this secret")
         try:
             payload = signed.removeprefix(f"{version}.")
@@ -130,8 +130,9 @@ class GateSigner:
         except (ValueError, msgspec.MsgspecError) as error:
             raise BadToken("this is no token of a gate of this version") from error
 
-    def _code(self, signed: str) -> bytes:
-        return hmac.digest(self._key, signed.encode(), "sha256")[:_CODE_BYTES]
+
+def _code(key: bytes, signed: str) -> bytes:
+    return hmac.digest(key, signed.encode(), "sha256")[:_CODE_BYTES]
 
 
 def _write_base64(data: bytes) -> str:

@@ -34,31 +34,40 @@ class SecretUnreadable(ServiceError):
 class DestinationSecrets:
     """Encrypts and reads what destinations keep secret."""
 
-    def __init__(self, secret_key: str) -> None:
-        """Derive the key from the operator's secret key, which may be empty."""
-        self._key = blake2b(secret_key.encode(), digest_size=32, person=_KEY_PERSON).digest()
+    def __init__(self, secret_key: str, *keys_before: str) -> None:
+        """Derive the keys from the operator's secret key, which may be empty, and from those before it."""
+        self._keys = [
+            blake2b(key.encode(), digest_size=32, person=_KEY_PERSON).digest() for key in (secret_key, *keys_before)
+        ]
 
     def encrypt(self, destination_id: int, text: str) -> bytes:
         """Write a destination's secret as it is stored."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + AESGCM(self._key).encrypt(nonce, text.encode(), _bound_to(destination_id))
+        return nonce + AESGCM(self._keys[0]).encrypt(nonce, text.encode(), _bound_to(destination_id))
 
     def decrypt(self, destination_id: int, stored: bytes) -> str:
         """Read a destination's secret.
 
         Raises:
-            SecretUnreadable: it was written with another key, or for another destination.
+            SecretUnreadable: it was written with a key that is not named, or for another destination.
         """
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        for key in self._keys:
+            text = _decrypted(key, destination_id, stored)
+            if text is not None:
+                return text
+        raise SecretUnreadable
 
-        try:
-            text = AESGCM(self._key).decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], _bound_to(destination_id))
-        except (InvalidTag, ValueError) as error:
-            raise SecretUnreadable from error
-        return text.decode()
+    def rewritten(self, destination_id: int, stored: bytes) -> bytes | None:
+        """Write a secret anew with the key in use; None if it is written with that already.
+
+        Raises:
+            SecretUnreadable: it was written with a key that is not named, or for another destination.
+        """
+        if _decrypted(self._keys[0], destination_id, stored) is not None:
+            return None
+        return self.encrypt(destination_id, self.decrypt(destination_id, stored))
 
     def signing_secrets(self, destination: Destination, now: int) -> list[str]:
         """Return what signs a webhook's messages now: its secret, then the one before while both are good.
@@ -109,6 +118,17 @@ def checked_signing_secret(field: str, text: str) -> str:
     if len(set(raw)) < SECRET_BYTES_MIN // 2:
         raise InvalidInput(field, f"this repeats itself, and can be guessed: {advice}")
     return text
+
+
+def _decrypted(key: bytes, destination_id: int, stored: bytes) -> str | None:
+    """Read a secret with one key; None if it was written with another."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    try:
+        return AESGCM(key).decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], _bound_to(destination_id)).decode()
+    except (InvalidTag, ValueError):
+        return None
 
 
 def _bound_to(destination_id: int) -> bytes:

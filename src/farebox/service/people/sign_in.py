@@ -75,6 +75,13 @@ class SignedIn(Struct, frozen=True):
     login: Login
 
 
+class _UsedCode(Struct, frozen=True):
+    """The time step of a one-time code, and the secret that it was made of."""
+
+    step: int
+    secret: str
+
+
 class TwoFactorSetup(Struct, frozen=True):
     """What an authenticator program needs: a seed to confirm, the secret to type and the URI to scan."""
 
@@ -156,7 +163,7 @@ class SignIn:
             return None
         now = self._clock.now()
         with translated():
-            found = await self._stores.sessions.find(self._signer.session_digest(token), now)
+            found = await self._session(token, now)
             if found is None or found[1].realm != realm:
                 return None
             session, login = found
@@ -359,7 +366,7 @@ class SignIn:
         """Offer one-time codes: a new seed, or one that was offered before."""
         import pyotp
 
-        chosen = seed or self._signer.new_seed()
+        chosen = seed or self._signer.new_code_seed()
         secret = self._signer.code_secret(chosen)
         return TwoFactorSetup(
             chosen, secret, pyotp.TOTP(secret).provisioning_uri(name=login.email, issuer_name=_ISSUER)
@@ -372,11 +379,11 @@ class SignIn:
             InvalidInput: the password is wrong, or the code is not one of the seed.
         """
         await self._confirm(signed_in, password)
-        step = self._step_of(seed, code)
-        if step is None:
+        used = self._used_code(seed, code)
+        if used is None:
             raise InvalidInput("code", "This is not the code that the program shows; see that its clock is right")
         with translated(missing="no such login"):
-            await self._stores.logins.set_totp_seed(signed_in.login.login_id, seed, used_step=step)
+            await self._stores.logins.set_totp_seed(signed_in.login.login_id, seed, used_step=used.step)
 
     async def disable_two_factor(self, signed_in: SignedIn, *, password: str) -> None:
         """Ask this login for no one-time codes any more.
@@ -396,20 +403,33 @@ class SignIn:
         if not await self._hashes.is_right(signed_in.login.password_hash, password):
             raise InvalidInput("password", "This is not your password")
 
-    async def _use_code(self, login: Login, seed: bytes, code: str) -> bool:
-        step = self._step_of(seed, code)
-        return step is not None and await self._stores.logins.use_totp_step(login.login_id, step)
+    async def _session(self, token: str, now: int) -> tuple[Session, Login] | None:
+        for digest in self._signer.session_digests(token):
+            found = await self._stores.sessions.find(digest, now)
+            if found is not None:
+                return found
+        return None
 
-    def _step_of(self, seed: bytes, code: str) -> int | None:
-        """Find the time step that a code is of, now or the one before (RFC 6238, section 5.2)."""
+    async def _use_code(self, login: Login, seed: bytes, code: str) -> bool:
+        used = self._used_code(seed, code)
+        if used is None or not await self._stores.logins.use_totp_step(login.login_id, used.step):
+            return False
+        if not self._signer.is_code_seed_current(seed):
+            wrapped = self._signer.wrapped_code_seed(used.secret)
+            await self._stores.logins.replace_totp_seed(login.login_id, wrapped, before=seed)
+        return True
+
+    def _used_code(self, seed: bytes, code: str) -> "_UsedCode | None":
+        """Find the time step that a code is of, now or the one before (RFC 6238, section 5.2), and its secret."""
         import pyotp
 
         now = self._clock.now() // 1_000_000 // _CODE_SECONDS
-        codes = pyotp.TOTP(self._signer.code_secret(seed), interval=_CODE_SECONDS)
         digits = code.replace(" ", "")
-        for step in range(now - _CODE_STEPS_BACK, now + 1):
-            if pyotp.utils.strings_equal(codes.generate_otp(step), digits):
-                return step
+        for secret in self._signer.code_secrets(seed):
+            codes = pyotp.TOTP(secret, interval=_CODE_SECONDS)
+            for step in range(now - _CODE_STEPS_BACK, now + 1):
+                if pyotp.utils.strings_equal(codes.generate_otp(step), digits):
+                    return _UsedCode(step, secret)
         return None
 
 

@@ -55,6 +55,16 @@ class DestinationStore(SubjectStore):
 
         await self._connector.run_in_transaction(add, audit_entry)
 
+    async def secrets(self, after: int, count: int) -> Sequence[tuple[int, bytes, bytes | None]]:
+        """List what destinations keep secret, each with its number, that come after a destination."""
+        return [(row[0], row[1], row[2]) for row in await self._rows("destination_secrets_page", after, count)]
+
+    async def rewrite_secrets(
+        self, destination_id: int, secret: bytes, secret_before: bytes | None, *, known: bytes
+    ) -> bool:
+        """Write secrets in place of ones that mean the same; False if the secret is another than the known by now."""
+        return bool(await self._write("rewrite_destination_secret", destination_id, secret, secret_before, known))
+
     async def find(self, destination_id: int) -> Destination | None:
         """Find a destination by its number."""
         row = await self._row("destination", destination_id)

@@ -180,6 +180,14 @@ class LoginStore(SubjectStore):
         """
         await self._change("set_totp_seed", login_id, seed, used_step, missing=_MISSING)
 
+    async def totp_seeds(self, after: int, count: int) -> Sequence[tuple[int, bytes]]:
+        """List the seeds of one-time codes, each with its login, that come after a login."""
+        return [(login_id, seed) for login_id, seed in await self._rows("totp_seeds_page", after, count)]
+
+    async def replace_totp_seed(self, login_id: int, seed: bytes, *, before: bytes) -> bool:
+        """Write a seed in place of one that stands for the same codes; False if that is another by now."""
+        return bool(await self._write("replace_totp_seed", login_id, seed, before))
+
     async def remove_totp_seed(
         self, login_id: int, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None
     ) -> None:

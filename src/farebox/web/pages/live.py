@@ -22,7 +22,6 @@ from starlette.responses import Response
 from farebox.core.accounts import Account
 from farebox.service.errors import ServiceError
 from farebox.web.client_address import source_of
-from farebox.web.envelope import ApiError
 from farebox.web.pages import render
 from farebox.web.pages.reader_check import is_over
 from farebox.web.pages.request import PageRequest
@@ -89,17 +88,11 @@ class Live:
         return len(self._streams)
 
     def close(self) -> None:
-        """End all streams, and begin none any more."""
+        """End all streams, and those that begin from now on."""
         self._is_closing = True
 
     async def stream(self, request: PageRequest) -> Response:
-        """Answer with a stream of events.
-
-        Raises:
-            ApiError: 503, the process is stopping; the page then asks again and again by itself.
-        """
-        if self._is_closing:
-            raise ApiError(503, "overloaded", "This server is stopping; the page asks by itself")
+        """Answer with a stream of events; one that ends at once, if the process stops: browsers come again."""
         return EventSourceResponse(self._events(request), headers=render.HEADERS, ping=0)
 
     def _begin(self, request: PageRequest) -> _Stream:

@@ -24,6 +24,13 @@ WHERE destination_id = $1 RETURNING destination_id;
 UPDATE destination SET secret = $2, secret_before = $3, secret_before_until = $4
 WHERE destination_id = $1 RETURNING destination_id;
 
+-- destination_secrets_page: list what destinations keep secret after a destination, in their order
+SELECT destination_id, secret, secret_before FROM destination WHERE destination_id > $1 ORDER BY destination_id LIMIT $2;
+
+-- rewrite_destination_secret: write a destination's secrets in place of ones that mean the same
+UPDATE destination SET secret = $2, secret_before = $3
+WHERE destination_id = $1 AND secret = $4 RETURNING destination_id;
+
 -- set_destination_state: turn a destination on or off, whatever became of it before
 UPDATE destination
 SET state = $2, failing_since = NULL, failures = 0, paused_until = 0, disabled_at = NULL, disabled_reason = NULL

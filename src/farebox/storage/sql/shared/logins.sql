@@ -23,6 +23,12 @@ RETURNING login_id;
 -- set_totp_seed: write the seed of a login's one-time codes, and up to where they are used up
 UPDATE login SET totp_seed = $2, totp_step = $3 WHERE login_id = $1 RETURNING login_id;
 
+-- totp_seeds_page: list the seeds of one-time codes after a login, in the order of the logins
+SELECT login_id, totp_seed FROM login WHERE login_id > $1 AND totp_seed IS NOT NULL ORDER BY login_id LIMIT $2;
+
+-- replace_totp_seed: write a seed in place of one that stands for the same codes
+UPDATE login SET totp_seed = $2 WHERE login_id = $1 AND totp_seed = $3 RETURNING login_id;
+
 -- remove_totp_seed: ask for no more one-time codes, if they are asked for
 UPDATE login SET totp_seed = NULL, totp_step = 0 WHERE login_id = $1 AND totp_seed IS NOT NULL RETURNING login_id;
 
