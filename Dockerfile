@@ -23,6 +23,9 @@ RUN backend/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir w
     && python -m pip --python /opt/farebox/bin/python install --no-deps --no-index wheels/*.whl
 
 FROM python:${PYTHON_VERSION}-slim-bookworm
+LABEL org.opencontainers.image.title="Farebox" \
+    org.opencontainers.image.description="Prepaid balances for pay-per-request APIs." \
+    org.opencontainers.image.licenses="MIT"
 RUN groupadd --gid 10001 farebox \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/farebox --no-create-home \
         --shell /usr/sbin/nologin farebox \

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     seeded(database)
     with Server(database) as server:
         yield server
+
+
+def test_all_that_names_a_version_names_this_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    client = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())["project"]
+    assert project["version"] == client["version"]
+    pages = [ROOT / "docs" / "how-to" / name for name in ("install.md", "deploy.md")]
+    named = {
+        (path.name, version)
+        for path in [COMPOSE, *MANIFESTS, *pages]
+        for version in re.findall(r"\bfarebox(?:_client)?[:-](\d+\.\d+\.\d+)\b", path.read_text())
+    }
+    assert {"compose.yaml", "deployment.yaml", "verify.yaml", "install.md", "deploy.md"} == {name for name, _ in named}
+    assert {project["version"]} == {version for _, version in named}
 
 
 def test_compose_files_have_the_shape_that_their_specification_asks_for() -> None:
