@@ -1,6 +1,6 @@
 """What changed for users, as one page: the fragments that changelog.d holds until a release.
 
-Run as `make changelog`, it prints the page, which a release puts before the notes of the releases before it.
+Run as a program, it prints the page, which a release puts before the notes of the releases before it.
 """
 
 import sys

@@ -20,7 +20,7 @@ from playwright.async_api import Page, expect
 from tests.browser.conftest import NewContext
 from tests.cli.shell import Shell
 from tests.docs.pages import fences
-from tests.support.browser import PHONE, axe
+from tests.support.browser import PHONE, Watch, axe
 from tests.support.server import Server
 from tests.tidy.files import ROOT
 
@@ -120,7 +120,7 @@ async def _choose_password(page: Page, link: str) -> None:
 
 
 async def test_the_parts_of_the_tutorial_that_are_about_pages(
-    tutorial: Tutorial, page: Page, new_context: NewContext
+    tutorial: Tutorial, page: Page, new_context: NewContext, watch: Watch
 ) -> None:
     (first, second), (listed, removed) = (
         fences(TUTORIAL / name, "sh") for name in ("see-the-dashboard.md", "invite-a-colleague.md")
@@ -151,5 +151,6 @@ async def test_the_parts_of_the_tutorial_that_are_about_pages(
     await expect(ben.get_by_text("Invite somebody")).to_have_count(0)
     assert 'farebox user remove "$MERCHANT" ben@northwind.example' == removed.strip()
     tutorial.farebox("user", "remove", tutorial.merchant, "ben@northwind.example")
+    watch.expect("status of 404")
     await ben.reload()
     await expect(ben.locator("#current-balance")).to_have_count(0)

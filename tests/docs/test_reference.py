@@ -8,6 +8,7 @@ import pytest
 
 from farebox.cli.main import StandIn, cli
 from farebox_client import errors
+from tests.docs.pages import pages
 from tests.tidy.files import ROOT
 from tools import reference
 
@@ -55,3 +56,31 @@ def test_commands_have_a_row_with_all_their_options() -> None:
         ]
         missing += [] if own else [name]
     assert [] == missing
+
+
+def test_commands_that_pages_name_are_there() -> None:
+    """Also those within a sentence, and their options."""
+    commands = {name.split()[0]: set[str]() for name, _ in _commands(cli)}
+    options: dict[str, set[str]] = {}
+    for name, command in _commands(cli):
+        first, _, second = name.partition(" ")
+        commands[first] |= {second} - {""}
+        options[name] = {option for param in command.params for option in param.opts + param.secondary_opts}
+    wrong = []
+    for page in pages():
+        for words in re.findall(r"`farebox ([a-z][^`]*)`", page.read_text(encoding="utf-8").replace("\n", " ")):
+            first, *rest = words.replace("\\|", "|").split()
+            if first not in commands or (
+                commands[first] and rest and rest[0].isalpha() and rest[0] not in commands[first]
+            ):
+                wrong.append(f"{page.relative_to(ROOT)}: farebox {words}")
+                continue
+            known = options.get(f"{first} {rest[0]}" if commands[first] and rest else first)
+            if known is None:
+                continue
+            wrong += [
+                f"{page.relative_to(ROOT)}: farebox {words}: {word}"
+                for word in re.findall(r"(?<![\w-])--[a-z-]+", words)
+                if word not in known and word != "--help"
+            ]
+    assert [] == wrong
