@@ -204,7 +204,7 @@ def test_services_are_confined(systemd_root: Path, unit: str) -> None:
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.suffix == ".service"], ids=lambda unit: unit.name)
 def test_units_run_commands_that_there_are_and_wait_for_their_end(unit: Path) -> None:
     text = unit.read_text()
-    commands = re.findall(r"/opt/farebox/bin/farebox ([a-z]+(?: --[a-z]+ \S+)*)", text)
+    commands = re.findall(r"/opt/farebox/bin/farebox ([a-z]+(?: --[a-z-]+ \S+)*)", text)
     assert commands
     for command in commands:
         _accepted(command.split())
