@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from farebox.alerts.alert_mail import alert_message, message_id
 from farebox.alerts.alert_words import AlertSubject
 from farebox.alerts.email_address import InvalidAddress
-from farebox.alerts.mail import MailSettings
+from farebox.alerts.mail import MailSettings, name_of
 from farebox.core.accounts import Account, Kind
 from farebox.core.alerts import Alert
 from farebox.core.commands import Adjust, Refund, ReverseTopUp, SetCreditLimit
@@ -136,7 +136,18 @@ async def test_headers(ledger: Ledger) -> None:
     assert "auto-generated" == message["Auto-Submitted"]
     assert "1.0" == message["MIME-Version"]
     name = "alert_38RRBH800000700000002.user_0000000000001"
-    assert f"<{name}@farebox.example>" == message["Message-ID"]
+    assert name == name_of(message)
+    assert re.fullmatch(rf"<{name}\+[0-9a-f]{{16}}@farebox\.example>", message["Message-ID"])
+
+
+def test_a_mail_that_says_something_else_has_another_message_id_and_one_that_says_the_same_has_the_same() -> None:
+    subject = a_subject()
+    richer = replace(subject, account=replace(subject.account, wallet=subject.account.wallet + 1_000_000))
+    first, again, other = (alert_message(each, MAIL_SETTINGS) for each in (subject, subject, richer))
+    elsewhere = alert_message(subject, replace(MAIL_SETTINGS, public_url="https://elsewhere.example"))
+    assert first["Message-ID"] == again["Message-ID"]
+    assert 3 == len({message["Message-ID"] for message in (first, other, elsewhere)})
+    assert {name_of(first)} == {name_of(message) for message in (again, other, elsewhere)}
 
 
 async def test_the_message_id_tells_user_and_alert_and_nothing_else(ledger: Ledger) -> None:

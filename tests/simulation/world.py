@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from msgspec.structs import replace
 
+from farebox.alerts.mail import name_of
 from farebox.alerts.transport import Compose, PermanentFailure, TransientFailure
 from farebox.core.state import Decision, ReadSet
 from farebox.storage.batch_steps import BatchSteps
@@ -182,7 +183,8 @@ class Post:
         self._random = random
         self.trouble = 0.0
         self.taken: list[tuple[str, str]] = []
-        """The Message-ID and recipient of each mail, as often as it was delivered."""
+        """The name and recipient of each mail, as often as it was delivered."""
+        self._contents: dict[str, str] = {}
 
     async def send(self, compose: Compose[EmailMessage], to: str) -> None:
         """Carry one mail."""
@@ -202,7 +204,10 @@ class Post:
 
     def take(self, message: EmailMessage, to: str) -> None:
         """Deliver a mail."""
-        self.taken.append((message["Message-ID"], to))
+        self.taken.append((name_of(message), to))
+        content = f"{message['Subject']}\n{body.get_content()}" if (body := message.get_body(("plain",))) else ""
+        # An attempt that finds the balance changed writes another mail, which has another Message-ID.
+        assert content == self._contents.setdefault(str(message["Message-ID"]), content)
 
 
 def run(world: Any) -> None:

@@ -7,6 +7,7 @@ from email.headerregistry import Address, BaseHeader, HeaderRegistry, Unstructur
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8, Policy
 from email.utils import format_datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,6 +22,10 @@ SENDER_NAME: Final = "Farebox"
 LOGO: Final = "logo"
 """What a mail's own HTML calls the operator's logo: cid:logo."""
 
+CONTENT_MARK: Final = "+"
+"""What stands in a Message-ID between the mail's name and that of its content."""
+
+_CONTENT_CHARS: Final = 16
 _MICROS_PER_SECOND: Final = 1_000_000
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+")
 _PAGE: Final = re.compile(r"https?://\S+", re.IGNORECASE)
@@ -72,7 +77,10 @@ class MailSettings(Struct, frozen=True):
 
 
 class Headers(Struct, frozen=True):
-    """What a mail's headers say, beside who it is from and goes to; `at` is microseconds since 1970."""
+    """What a mail's headers say, beside who it is from and goes to; `at` is microseconds since 1970.
+
+    `message_id` names the mail, the same for every attempt to send it; what its content is called by is added to it.
+    """
 
     subject: str
     at: int
@@ -124,7 +132,25 @@ def compose_mail(
     for picture in shown:
         if f"cid:{picture.name}" in html:
             _add_picture(message, picture)
+    said = [str(sender), str(recipient), headers.subject, str(unsubscribe_url), text, html]
+    said += [sha256(picture.content).hexdigest() for picture in shown]
+    message.replace_header("Message-ID", _named_by_content(headers.message_id, said))
     return message
+
+
+def name_of(message: EmailMessage) -> str:
+    """Return what names a mail at every attempt to send it: what its Message-ID begins with, whatever it says."""
+    return str(message["Message-ID"]).strip(" <>").partition("@")[0].partition(CONTENT_MARK)[0]
+
+
+def _named_by_content(message_id: str, said: Sequence[str]) -> str:
+    """Add to a Message-ID what its content is called by: a mail that says something else is another (RFC 5322, 3.6.4).
+
+    The same content has the same, so a mail that is sent twice is known as one.
+    """
+    digest = sha256("\0".join(said).encode()).hexdigest()[:_CONTENT_CHARS]
+    local, _, domain = message_id.rpartition("@")
+    return f"{local}{CONTENT_MARK}{digest}@{domain}"
 
 
 def _shared_words(settings: MailSettings, headers: Headers, unsubscribe_url: str | None) -> dict[str, Any]:

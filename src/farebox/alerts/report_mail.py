@@ -43,6 +43,7 @@ SOON_MAX: Final = 10
 
 _IMAGE: Final = "balance"
 _NOBODY: Final = "nobody@localhost"
+_PREVIEW: Final = "<preview@localhost>"
 
 
 class ReportOrder(Struct, frozen=True):
@@ -225,7 +226,7 @@ class ReportPreview(Struct, frozen=True):
 
 def preview_report(written: WrittenReport, settings: MailSettings) -> ReportPreview:
     """Write what the mail looks like; the pictures that it carries are within the page."""
-    message = report_message(replace(written, statement=None), settings, to=_NOBODY, at=0, message_id="<preview>")
+    message = report_message(replace(written, statement=None), settings, to=_NOBODY, at=0, message_id=_PREVIEW)
     page = _content_of(message, "html")
     for part in message.walk():
         if part.get_content_maintype() == "image":

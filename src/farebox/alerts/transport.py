@@ -10,6 +10,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, TypeVar
 
+from farebox.alerts.mail import name_of
+
 _FILE_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
@@ -82,7 +84,7 @@ class FolderTransport:
             # One that belongs to another account is that one's to close.
             with suppress(PermissionError):
                 self._folder.chmod(_FOLDER_MODE)
-        name = _FILE_NAME.sub("_", str(message["Message-ID"]).strip("<>").split("@")[0])
+        name = _FILE_NAME.sub("_", name_of(message))
         part = self._folder / f".{name}.part"
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE), "wb") as file:
             os.fchmod(file.fileno(), _FILE_MODE)
