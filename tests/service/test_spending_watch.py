@@ -6,18 +6,23 @@ from typing import Any, Final
 
 import pytest
 
+from farebox.alerts.account_mail import AccountMails
 from farebox.bootstrap import Farebox
+from farebox.core import ids
 from farebox.core.alerts import Alert, AlertKind
 from farebox.core.commands import KeyKind
+from farebox.core.staff_roles import StaffRole
 from farebox.core.state import Decision
 from farebox.service.insight.unusual_spending import DAYS_MIN, HISTORY_DAYS
 from farebox.service.operator.merchants import NewKey
 from farebox.service.operator.spending_watch import LOOK_SECONDS, QUIET_SECONDS, SpendingWatch
-from farebox.storage.records import SpendingPeak
+from farebox.storage.records import AccountMail, Purpose, SpendingPeak
+from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.app_client import AppClient, open_client
 from tests.support.clock import at
 from tests.support.ledger import NOW, SECOND
-from tests.support.server import Seeds, open_farebox, seed
+from tests.support.report_writer import report_mails
+from tests.support.server import Seeds, open_farebox, seed, staff_member
 
 DAY: Final = 24 * 3600 * SECOND
 TODAY: Final = NOW // DAY
@@ -103,6 +108,36 @@ async def test_a_leak_is_told_within_five_minutes_with_the_key_that_does_it(shop
     assert USUAL * IMAGE * 3 // 2 < facts["spent"]
     # It began half a minute ago, and the other key has spent more in these five minutes.
     assert facts["spent"] / 3 < facts["key_spent"] < facts["spent"] / 2
+
+
+async def test_staff_who_may_suspend_the_key_are_warned_by_mail_within_five_minutes_once(shop: Shop) -> None:
+    farebox, services = shop.farebox, shop.farebox.services
+    ben, viewer = await staff_member(farebox, "ben"), await staff_member(farebox, "vi")
+    await farebox.stores.logins.set_roles(viewer.login_id or 0, StaffRole.VIEWER)
+    await shop.remember(*[USUAL] * 30)
+    began_at = shop.now
+    await shop.spend(300, images=40, key=1)
+
+    async def warned() -> list[AccountMail]:
+        mails = await farebox.stores.account_mails.list(99)
+        return [mail for mail in mails if mail.purpose == Purpose.UNUSUAL_SPENDING]
+
+    mails = {mail.login_id: mail for mail in await warned()}
+    assert ben.login_id in mails
+    assert viewer.login_id not in mails
+    assert all(mail.next_attempt_at - began_at <= 300 * SECOND for mail in mails.values())
+    await shop.spend(300, images=40, key=1)
+    assert len(mails) == len(await warned())
+    reports = report_mails(farebox.stores, farebox.clock, MAIL_SETTINGS)
+    queue = AccountMails(farebox.stores, services.sign_in, MAIL_SETTINGS, farebox.clock, services.approvals, reports)
+    key = shop.keys[1].key
+    path = f"/support/merchants/{shop.seeds.merchant}/keys/{ids.public_id(ids.KEY, key.key_id)}/suspend"
+    with at(farebox, shop.now):
+        message = await queue.compose(mails[ben.login_id or 0])
+    assert f"Northwind Imaging: the key {key.hint} spends far more than is usual" == message["Subject"]
+    assert f"{MAIL_SETTINGS.public_url}{path}" in text_of(message)
+    # The button leads to a page, for which one signs in first.
+    assert 303 == (await shop.client.get(path)).status
 
 
 async def test_a_rush_of_twenty_times_is_told_within_a_minute(shop: Shop) -> None:

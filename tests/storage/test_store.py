@@ -263,6 +263,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     ),
     "usage.spent_by_hour": lambda stores: stores.usage.spent_by_hour(ANN, first_hour=0, last_hour=9),
     "deliveries.alerts": lambda stores: stores.deliveries.alerts(ANN, 10),
+    "deliveries.alert": lambda stores: stores.deliveries.alert(ANN, 1),
     "deliveries.claim_mails": lambda stores: stores.deliveries.claim_mails(NOW, lease_until=NOW + 1, limit=10),
     "mail_servers.find": lambda stores: stores.mail_servers.find("mail.example:25"),
     "mail_servers.pause": lambda stores: stores.mail_servers.pause(PAUSE),

@@ -6,10 +6,13 @@ from typing import Final
 
 import pytest
 
+from farebox.alerts.staff_warnings import StaffWarnings
+from farebox.alerts.transport import Withdrawn
 from farebox.core.alerts import AlertKind
+from farebox.core.staff_roles import StaffRole
 from farebox.storage.destination_records import Channel, DestinationState
 from farebox.storage.messages.queue import HELD_ATTEMPTS_MAX
-from farebox.storage.records import DeliveryState
+from farebox.storage.records import DeliveryState, Login, Purpose, Realm
 from farebox.storage.stores import Stores
 from farebox.webhooks.dispatcher import (
     ATTEMPTS_MAX,
@@ -21,7 +24,8 @@ from farebox.webhooks.dispatcher import (
     DeliveryTimes,
 )
 from farebox.webhooks.send_result import SEND_SECONDS_MAX, SendResult
-from tests.support.ledger import ANN, BEN, SECOND, HeldClock, add_merchant
+from tests.alerts.test_messages import MAIL_SETTINGS, text_of
+from tests.support.ledger import ANN, BEN, NOW, SECOND, HeldClock, add_merchant
 from tests.webhooks.outgoing import (
     AWAY,
     FAULTY,
@@ -262,7 +266,12 @@ async def test_a_destination_is_disabled_and_its_merchant_told(ann: Stores, cloc
     assert [1, 2] == sorted(await deliveries(ann))
 
 
-async def test_the_operators_destination_is_disabled_too(stores: Stores, clock: HeldClock) -> None:
+async def test_the_operators_destination_is_disabled_too_and_staff_who_set_such_up_are_told(
+    stores: Stores, clock: HeldClock
+) -> None:
+    for number, role in enumerate((StaffRole.ADMINISTRATOR, StaffRole.SUPPORT, StaffRole.VIEWER), start=1):
+        email = f"staff{number}@farebox.example"
+        await stores.logins.add(Login(number, Realm.SUPPORT, email, "Sam", NOW, "no password", roles=role))
     await add_merchant(stores, ANN)
     await add(stores, destination(HOOKS, None))
     await tell(stores)
@@ -271,6 +280,20 @@ async def test_the_operators_destination_is_disabled_too(stores: Stores, clock: 
     await drained(stores, script, clock)
     assert DestinationState.DISABLED == (await health(stores)).state
     assert 1 == len(await stores.deliveries.alerts(ANN, 10))
+    (mail,) = await stores.account_mails.list(9)
+    assert (Purpose.DESTINATION_DISABLED, 1, clock.now()) == (mail.purpose, mail.login_id, mail.next_attempt_at)
+    login = await stores.logins.get(1)
+    assert login is not None
+    warnings = StaffWarnings(stores, MAIL_SETTINGS)
+    message = await warnings.compose(mail, login, "<mail@farebox.example>")
+    assert "1 destination of the operator was disabled" == message["Subject"]
+    for words in ("hooks, disabled at ", ": 410 gone", f"{MAIL_SETTINGS.public_url}/support/webhooks"):
+        assert words in text_of(message)
+    await stores.connector.run_in_transaction(
+        lambda fetch: fetch("UPDATE destination SET state = 1, disabled_at = NULL")
+    )
+    with pytest.raises(Withdrawn):
+        await warnings.compose(mail, login, "<mail@farebox.example>")
 
 
 @pytest.mark.parametrize("way", ["off", "deleted"])

@@ -10,6 +10,7 @@ from farebox.alerts.approval_mail import approval_mail_subject, approval_message
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import SENDER_NAME, Headers, MailSettings, compose_mail
 from farebox.alerts.report_mail import ReportMails
+from farebox.alerts.staff_warnings import StaffWarnings
 from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
@@ -50,6 +51,7 @@ class AccountMails:
             reports: writes those that are reports.
         """
         self._reports = reports
+        self._warnings = StaffWarnings(stores, settings)
         self._approvals = approvals
         self._stores = stores
         self._sign_in = sign_in
@@ -81,6 +83,8 @@ class AccountMails:
             raise Withdrawn("its link was used or is too old" if has_link(mail, login) else "it is too old")
         if mail.purpose == Purpose.APPROVAL:
             return await self._approval_message(mail, login)
+        if mail.purpose in (Purpose.UNUSUAL_SPENDING, Purpose.DESTINATION_DISABLED):
+            return await self._warnings.compose(mail, login, message_id(mail, self._settings))
         if mail.purpose == Purpose.REPORT:
             return await self._reports.compose(mail, login, message_id(mail, self._settings))
         merchant = None if mail.merchant_id is None else await self._stores.merchants.find(mail.merchant_id)

@@ -15,6 +15,7 @@ from farebox.alerts.alert_words import AlertSubject
 from farebox.alerts.approval_mail import LISTED_MAX, ApprovalMailSubject, approval_message
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.report_samples import report_samples
+from farebox.alerts.staff_warnings import disabled_destinations_warning, unusual_spending_warning
 from farebox.core.accounts import Account, Kind
 from farebox.core.alerts import Alert, AlertKind, written_facts
 from farebox.core.approvals import Approval, RequestKind
@@ -23,7 +24,7 @@ from farebox.core.credit.grants import Grant
 from farebox.core.transfers import Transfer
 from farebox.service.languages import Language
 from farebox.service.operator.approvals import WaitingFor
-from farebox.storage.destination_records import Channel
+from farebox.storage.destination_records import Channel, Destination, DestinationState
 from farebox.storage.records import (
     AccountMail,
     ApiKey,
@@ -75,6 +76,8 @@ def sample_mails(settings: MailSettings, language: Language) -> Iterator[Sample]
         told = AccountMailSubject(account_mail, login, None if is_staff else _MERCHANT, _LINK_TEXT)
         yield Sample(name, account_mail_message(told, settings, language))
     yield Sample("approvals", _approvals(settings, language))
+    for name, message in _warnings(settings, language):
+        yield Sample(name, message)
     for name, message in report_samples(settings, language):
         yield Sample(name, message)
 
@@ -110,6 +113,25 @@ def _unusual_spending(language: Language) -> AlertSubject:
     )
     key = ApiKey(1, KeyKind.MERCHANT, b"", "k_7Q…9Z4K", _NOW, _NUMBER)
     return _alert_subject(language, alert, _ACCOUNT, key=key)
+
+
+def _warnings(settings: MailSettings, language: Language) -> Iterator[tuple[str, EmailMessage]]:
+    """Write both warnings to staff, each with its name."""
+    mail = _account_mail(Purpose.UNUSUAL_SPENDING, _NUMBER)
+    name = message_id(mail, settings)
+    yield (
+        "staff-unusual-spending",
+        unusual_spending_warning(mail, _unusual_spending(language), settings, name),
+    )
+    disabled = Destination(
+        *(1, None, None, Channel.WEBHOOK, "on-call", "https://hooks.example/", 0, DestinationState.DISABLED, b""),
+        secret_before=None,
+        secret_before_until=None,
+        created_at=_NOW,
+        disabled_at=_NOW,
+        disabled_reason="410 Gone",
+    )
+    yield ("staff-destination-disabled", disabled_destinations_warning(mail, [disabled], settings, name, language))
 
 
 def _alert_subject(

@@ -70,6 +70,8 @@ _PURPOSE_WORDS: Final[dict[int, KindWord]] = {
     Purpose.TEST: "test",
     Purpose.APPROVAL: "approvals",
     Purpose.REPORT: "report",
+    Purpose.UNUSUAL_SPENDING: "unusual_spending",
+    Purpose.DESTINATION_DISABLED: "destination_disabled",
 }
 
 

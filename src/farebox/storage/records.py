@@ -132,13 +132,15 @@ class Session(Struct, frozen=True):
 
 
 class Purpose(IntEnum):
-    """What an account mail is for; the last two have no link to a password. The number is what the database stores."""
+    """What an account mail is for; the first two have a link to a password. The number is what the database stores."""
 
     INVITATION = 1
     RESET = 2
     TEST = 3
     APPROVAL = 4
     REPORT = 5
+    UNUSUAL_SPENDING = 6
+    DESTINATION_DISABLED = 7
 
 
 class AccountMail(Struct, frozen=True):

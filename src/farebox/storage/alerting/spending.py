@@ -9,7 +9,8 @@ from farebox.core.accounts import Account
 from farebox.core.alerts import Alert, AlertKind
 from farebox.storage.interface import Connector, Fetch
 from farebox.storage.outgoing.deliveries import DeliveryStore, Facts
-from farebox.storage.records import SpendingPeak, UnusualSpending
+from farebox.storage.outgoing.staff_mails import owe_staff
+from farebox.storage.records import Purpose, SpendingPeak, UnusualSpending
 from farebox.storage.subject import SubjectStore
 
 
@@ -64,7 +65,7 @@ class SpendingStore(SubjectStore):
     ) -> Alert | None:
         """Tell that a merchant spends far more than is usual, unless it was seen to after `quiet_since`.
 
-        Once for each episode, however many processes see it at once.
+        Once for each episode, however many processes see it at once. Staff who may suspend a key are warned by mail.
         """
 
         async def due(fetch: Fetch, account: Account) -> Facts | None:
@@ -73,6 +74,9 @@ class SpendingStore(SubjectStore):
                 return None
             row = UnusualSpending(merchant_id, account.alerts_count + 1, key_id, now, now)
             await fetch(self._sql["put_unusual_spending"], *astuple(row))
+            await owe_staff(
+                fetch, self._sql, Purpose.UNUSUAL_SPENDING, about=merchant_id, merchant_id=merchant_id, now=now
+            )
             return facts
 
         return await self._deliveries.tell(merchant_id, AlertKind.UNUSUAL_SPENDING, now, due)

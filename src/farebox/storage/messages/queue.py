@@ -18,7 +18,8 @@ from farebox.storage.columns import ALERT, DELIVERY
 from farebox.storage.destination_records import Destination
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.outgoing.deliveries import DeliveryStore
-from farebox.storage.records import Delivery
+from farebox.storage.outgoing.staff_mails import owe_staff
+from farebox.storage.records import Delivery, Purpose
 from farebox.storage.subject import SubjectStore
 
 HELD_ATTEMPTS_MAX: Final = 8
@@ -120,7 +121,10 @@ class MessageQueueStore(SubjectStore):
         await self._connector.run_in_transaction(write)
 
     async def disable(self, destination: Destination, reason: str, now: int) -> bool:
-        """Disable a destination that is on, give up what waits, and tell its merchant; return whether it was on."""
+        """Disable a destination that is on, give up what waits, and tell of it; return whether it was on.
+
+        Its merchant is told by an alert, and of the operator's own the staff who set them up by mail.
+        """
 
         async def due(fetch: Fetch, _: Account) -> Mapping[str, Any] | None:
             if not await self._disable(fetch, destination, reason, now):
@@ -133,7 +137,11 @@ class MessageQueueStore(SubjectStore):
             }
 
         async def write(fetch: Fetch) -> bool:
-            return await self._disable(fetch, destination, reason, now)
+            if not await self._disable(fetch, destination, reason, now):
+                return False
+            about = destination.destination_id
+            await owe_staff(fetch, self._sql, Purpose.DESTINATION_DISABLED, about=about, merchant_id=None, now=now)
+            return True
 
         if destination.merchant_id is None:
             return await self._connector.run_in_transaction(write)

@@ -34,6 +34,17 @@ class DeliveryStore(SubjectStore):
         """List a merchant's alerts, newest first."""
         return [rows.alert_from_row(row) for row in await self._rows("alerts", merchant_id, limit)]
 
+    async def alert(self, merchant_id: int, number: int) -> Alert:
+        """Read one of a merchant's alerts.
+
+        Raises:
+            NotFound: there is none of this number.
+        """
+        row = await self._row("alert", merchant_id, number)
+        if row is None:
+            raise NotFound(f"no alert {number} of the merchant {merchant_id}")
+        return rows.alert_from_row(row)
+
     async def shown_alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
         """List a merchant's alerts, but for those that are the operator's affair, newest first."""
         return [rows.alert_from_row(row) for row in await self._rows("shown_alerts", merchant_id, limit)]

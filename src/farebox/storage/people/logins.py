@@ -291,7 +291,7 @@ class LoginStore(SubjectStore):
         told = await fetch(self._sql["untaken_approval_mails"])
         staff = untold_staff(await fetch(self._sql["open_staff"], EVERY_ROLE), told)
         for mail in mails_to_others(staff, people, number=login.login_id, now=login.created_at):
-            await fetch(self._sql["insert_approval_mail"], *approval_mail_to_row(mail))
+            await fetch(self._sql["insert_staff_mail"], *approval_mail_to_row(mail))
 
     async def _end_ways_in(self, fetch: Fetch, login_id: int, *, at: int, keep: bytes | None) -> None:
         await fetch(self._sql["end_sessions"], login_id, keep or NO_DIGEST)

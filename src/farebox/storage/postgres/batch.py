@@ -210,7 +210,7 @@ async def apply(connection: Connection, decision: Decision) -> None:
     for move in decision.lone_moves:
         await connection.execute(_SQL["insert_lone_move"], *rows.lone_move_to_row(move))
     for mail in decision.approval_mails:
-        await connection.execute(_SQL["insert_approval_mail"], *rows.approval_mail_to_row(mail))
+        await connection.execute(_SQL["insert_staff_mail"], *rows.approval_mail_to_row(mail))
 
 
 async def _write(connection: Connection, name: str, new_rows: Iterable[tuple[Any, ...]]) -> None:

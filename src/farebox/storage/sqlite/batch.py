@@ -123,4 +123,4 @@ def apply(cursor: apsw.Cursor, state: BatchState, decision: Decision) -> None:
     if decision.lone_moves:
         many(_SQL["insert_lone_move"], map(rows.lone_move_to_row, decision.lone_moves))
     if decision.approval_mails:
-        many(_SQL["insert_approval_mail"], map(rows.approval_mail_to_row, decision.approval_mails))
+        many(_SQL["insert_staff_mail"], map(rows.approval_mail_to_row, decision.approval_mails))

@@ -10,7 +10,8 @@ SELECT {account_mail} FROM letter WHERE letter_id = $1;
 SELECT {account_mail} FROM letter ORDER BY letter_id DESC LIMIT $1;
 
 -- account_mails_since: count the account mails to a login since a time
-SELECT count(*) FROM letter WHERE login_id = $1 AND created_at > $2 AND purpose NOT IN ({Purpose.APPROVAL}, {Purpose.REPORT});
+SELECT count(*) FROM letter
+WHERE login_id = $1 AND created_at > $2 AND purpose IN ({Purpose.INVITATION}, {Purpose.RESET}, {Purpose.TEST});
 
 -- use_link: use an account mail's link up, if it is still good
 UPDATE letter SET used_at = $2 WHERE letter_id = $1 AND used_at IS NULL AND expires_at > $2 RETURNING login_id;
@@ -33,5 +34,5 @@ SELECT next_attempt_at FROM letter WHERE state = {DeliveryState.WAITING} ORDER B
 UPDATE letter SET attempts = attempts
 WHERE purpose = {Purpose.APPROVAL} AND state = {DeliveryState.WAITING} AND attempts = 0 RETURNING login_id;
 
--- insert_approval_mail: owe one of the staff a mail about approvals; the number is made of who gets it and why
+-- insert_staff_mail: owe one of the staff a mail about what happened; the number is made of who gets it and why
 INSERT INTO letter ({account_mail.stored}) VALUES ({account_mail.values}) ON CONFLICT DO NOTHING;

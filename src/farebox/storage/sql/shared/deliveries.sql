@@ -3,6 +3,9 @@
 -- alerts: list a merchant's alerts, newest first
 SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number DESC LIMIT $2;
 
+-- alert: read one of a merchant's alerts
+SELECT {alert} FROM alert WHERE merchant_id = $1 AND number = $2;
+
 -- shown_alerts: list a merchant's alerts that are its own affair, newest first
 SELECT {alert} FROM alert
 WHERE merchant_id = $1 AND kind <> {AlertKind.APPROVAL_WAITING} ORDER BY number DESC LIMIT $2;

@@ -23,6 +23,8 @@ _PURPOSES: Final = {
     Purpose.TEST: "test",
     Purpose.APPROVAL: "what waits for approval",
     Purpose.REPORT: "report",
+    Purpose.UNUSUAL_SPENDING: "unusual spending, to staff",
+    Purpose.DESTINATION_DISABLED: "disabled destination, to staff",
 }
 
 
