@@ -289,9 +289,8 @@ async def test_the_operators_destination_is_disabled_too_and_staff_who_set_such_
     assert "1 destination of the operator was disabled" == message["Subject"]
     for words in ("hooks, disabled at ", ": 410 gone", f"{MAIL_SETTINGS.public_url}/support/webhooks"):
         assert words in text_of(message)
-    await stores.connector.run_in_transaction(
-        lambda fetch: fetch("UPDATE destination SET state = 1, disabled_at = NULL")
-    )
+    on = "UPDATE destination SET state = 1, disabled_at = NULL, disabled_reason = NULL"
+    await stores.connector.run_in_transaction(lambda fetch: fetch(on))
     with pytest.raises(Withdrawn):
         await warnings.compose(mail, login, "<mail@farebox.example>")
 

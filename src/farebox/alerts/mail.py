@@ -132,9 +132,9 @@ def compose_mail(
     for picture in shown:
         if f"cid:{picture.name}" in html:
             _add_picture(message, picture)
-    said = [str(sender), str(recipient), headers.subject, str(unsubscribe_url), text, html]
-    said += [sha256(picture.content).hexdigest() for picture in shown]
-    message.replace_header("Message-ID", _named_by_content(headers.message_id, said))
+    parts = [str(sender), str(recipient), headers.subject, str(unsubscribe_url), text, html]
+    parts += [sha256(picture.content).hexdigest() for picture in shown]
+    message.replace_header("Message-ID", _named_by_content(headers.message_id, parts))
     return message
 
 
@@ -143,12 +143,12 @@ def name_of(message: EmailMessage) -> str:
     return str(message["Message-ID"]).strip(" <>").partition("@")[0].partition(CONTENT_MARK)[0]
 
 
-def _named_by_content(message_id: str, said: Sequence[str]) -> str:
+def _named_by_content(message_id: str, parts: Sequence[str]) -> str:
     """Add to a Message-ID what its content is called by: a mail that says something else is another (RFC 5322, 3.6.4).
 
     The same content has the same, so a mail that is sent twice is known as one.
     """
-    digest = sha256("\0".join(said).encode()).hexdigest()[:_CONTENT_CHARS]
+    digest = sha256("\0".join(parts).encode()).hexdigest()[:_CONTENT_CHARS]
     local, _, domain = message_id.rpartition("@")
     return f"{local}{CONTENT_MARK}{digest}@{domain}"
 

@@ -38,11 +38,8 @@ class StaffWarnings:
         if mail.purpose == Purpose.UNUSUAL_SPENDING:
             subject = await self._unusual_spending(mail, spoken)
             return unusual_spending_warning(mail, subject, self._settings, message_id)
-        disabled = [
-            destination
-            for destination in await self._stores.destinations.list(None)
-            if destination.state == DestinationState.DISABLED
-        ]
+        every = await self._stores.destinations.list(None)
+        disabled = [destination for destination in every if destination.state == DestinationState.DISABLED]
         if not disabled:
             raise Withdrawn("the destination was turned on again, or deleted")
         return disabled_destinations_warning(mail, disabled, self._settings, message_id, spoken)
@@ -59,7 +56,7 @@ class StaffWarnings:
         alert = await self._stores.deliveries.alert(merchant_id, spending.alert_number)
         key = None if spending.key_id is None else await self._stores.api_keys.find(spending.key_id)
         delivery = Delivery(
-            alert, Channel.EMAIL, mail.login_id, mail.email, mail.state, mail.attempts, mail.next_attempt_at
+            alert, Channel.EMAIL, mail.login_id, mail.email, *(mail.state, mail.attempts, alert.fired_at)
         )
         return AlertSubject(delivery, merchant, account, None, None, language=spoken, key=key)
 
@@ -128,22 +125,13 @@ def disabled_destinations_warning(
 
 def _item(destination: Destination, spoken: Language) -> str:
     """Tell of a disabled destination in a line."""
-    line = spoken.gettext(
-        "%(name)s, disabled at %(time)s: %(reason)s",
-        name=one_line(destination.name),
-        time=spoken.moment(destination.disabled_at or 0),
-        reason=one_line(destination.disabled_reason or ""),
-    )
-    return one_line(line)
+    name, time = one_line(destination.name), spoken.moment(destination.disabled_at or 0)
+    reason = one_line(destination.disabled_reason or "")
+    return spoken.gettext("%(name)s, disabled at %(time)s: %(reason)s", name=name, time=time, reason=reason)
 
 
 def _warning(
-    mail: AccountMail,
-    title: str,
-    words: Mapping[str, Any],
-    settings: MailSettings,
-    message_id: str,
-    spoken: Language,
+    mail: AccountMail, title: str, words: Mapping[str, Any], settings: MailSettings, message_id: str, spoken: Language
 ) -> EmailMessage:
     headers = Headers(title, at=mail.created_at, message_id=message_id)
     return compose_mail(settings, mailbox(mail.email), headers, template="staff_warning", words=words, language=spoken)

@@ -20,7 +20,7 @@ _MAY_ACT = {
     Purpose.UNUSUAL_SPENDING: ALLOWED_ROLES[Operation.SUSPEND_MERCHANT_KEY],
     Purpose.DESTINATION_DISABLED: ALLOWED_ROLES[Operation.MANAGE_DESTINATIONS],
 }
-"""Who is warned of what: those who may do something about it."""
+"""The roles that are warned of each: those who may do something about it."""
 
 
 async def owe_staff(
