@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -117,6 +118,22 @@ def gate_rules(settings: Settings) -> Rules | None:
             "as `openssl rand -hex 32` prints"
         )
     return load_rules(Path(settings.gate_file))
+
+
+def ensure_tracing(settings: Settings) -> None:
+    """See that what traces need is installed, if there are to be any.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    if not settings.tracing.is_on:
+        return
+    try:
+        is_installed = all(map(find_spec, ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")))
+    except ModuleNotFoundError:
+        is_installed = False
+    if not is_installed:
+        raise SettingsError("FAREBOX_TRACING is on, but what it needs is not installed: pip install 'farebox[tracing]'")
 
 
 def _operator_info(settings: Settings) -> OperatorInfo:

@@ -149,6 +149,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     access_log: Switch = Switch("off")
     """Whether each request has a line in the log: on or off."""
 
+    tracing: Switch = Switch("off")
+    """Whether traces are told to a collector of OpenTelemetry: on or off. It needs the extra `tracing`."""
+
     @property
     def has_metrics(self) -> bool:
         """Whether anybody may read metrics."""

@@ -1,14 +1,15 @@
 """One process of the server: the API and the pages, put on the parts that `bootstrap` builds."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp
 
 from farebox.background import DELIVERY_LIMITS, DeliveryLimits, background_work
-from farebox.bootstrap import Farebox, gate_rules
+from farebox.bootstrap import Farebox, ensure_tracing, gate_rules
 from farebox.config import Settings
 from farebox.metrics import definitions
 from farebox.metrics.ledger import RISK_REST_SECONDS, LedgerFigures
@@ -31,6 +32,9 @@ from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
 from farebox.web.stopping import Stopping
 from farebox.web.watch import RequestWatch
+
+if TYPE_CHECKING:
+    from farebox.tracing.traces import Traces
 
 GC_THRESHOLD: Final = 50_000
 """How many more objects made than freed start a collection in a server."""
@@ -112,10 +116,12 @@ def web_app(
     hold_signals()
     settings = Settings.load()
     configure_logging(is_json=settings.log_format == "json", secrets=settings.secrets)
+    ensure_tracing(settings)
     rules = gate_rules(settings)
     farebox = build(settings)
     live, stopping = Live(), Stopping()
     metrics = ServerMetrics(farebox, live) if settings.has_metrics else None
+    traces = _traces(farebox) if settings.tracing.is_on else None
 
     def begin_to_stop() -> None:
         stopping.begin()
@@ -135,10 +141,12 @@ def web_app(
             _settle_garbage_collector()
             stop_once(begin_to_stop, unread_seconds_max=http_limits.unread_seconds)
             yield
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
     addresses = Addresses(settings.trusted_proxies)
     limits = rate_limits(farebox, addresses)
-    return create_app(
+    app = create_app(
         farebox.services,
         addresses,
         limits=limits,
@@ -156,6 +164,20 @@ def web_app(
         ),
         metrics=None if metrics is None or settings.metrics_address else (metrics.answer, settings.metrics_token),
     )
+    if traces is None:
+        return app
+    from farebox.tracing.app import TracedApp
+
+    return TracedApp(app, traces)
+
+
+def _traces(farebox: Farebox) -> "Traces":
+    """Begin to trace; what that takes is imported by servers that do."""
+    from farebox.tracing.traces import Traces
+
+    traces = Traces(farebox.stores.connector.dialect)
+    farebox.committer.trace(traces)
+    return traces
 
 
 def _settle_garbage_collector() -> None:

@@ -308,6 +308,7 @@ _PLAUSIBLE: Final = {
     "logo_file": ("/etc/farebox/logo.png", "logo.jpg", ""),
     "templates": ("/etc/farebox/templates", "templates", ""),
     "language": ("en", "DE", "pt", "tlh"),
+    "tracing": ("on", "off", "", "ON"),
     "trusted_proxies": ("10.0.0.0/8, ::1", "127.0.0.1"),
     "webhook_networks": ("10.0.0.0/8, ::1", "127.0.0.1"),
     "metrics_address": ("127.0.0.1:9464", "[::]:9464", ""),

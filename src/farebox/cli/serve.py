@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from farebox.bootstrap import gate_rules, make_connector
+from farebox.bootstrap import ensure_tracing, gate_rules, make_connector
 from farebox.cli.context import FAILED, add_json_option, counted, fail, guarded
 from farebox.cli.first_process import FirstProcess
 from farebox.cli.public_url import public_url_warning, served_url
@@ -68,6 +68,7 @@ def make_command(
         given = _given_sockets(workers, is_json=is_json)
         environment = dict(os.environ)
         settings = guarded(Settings.load, is_json=is_json)
+        guarded(lambda: ensure_tracing(settings), is_json=is_json)
         rules = guarded(lambda: gate_rules(settings), is_json=is_json)
         engine = _checked_engine(settings, is_json=is_json)
         problem = _metrics_problem(settings)

@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from farebox.background import make_mail_settings
-from farebox.bootstrap import gate_rules
+from farebox.bootstrap import ensure_tracing, gate_rules
 from farebox.cli.doctor.findings import CheckContext, Finding, error, ok, warn
 from farebox.cli.public_url import public_url_warning
 from farebox.cli.start_warnings import open_files
@@ -43,7 +43,18 @@ def check_settings(context: CheckContext) -> list[Finding]:
         *_trusted_proxies(context),
         *_webhook_networks(context),
         *_mail_sender(context),
+        *_tracing(context),
     ]
+
+
+def _tracing(context: CheckContext) -> list[Finding]:
+    check, name = "settings.tracing", "FAREBOX_TRACING"
+    try:
+        ensure_tracing(context.settings)
+    except SettingsError as problem:
+        found, _, advice = str(problem).partition(": ")
+        return [error(check, name, found, advice)]
+    return [ok(check, name, f"traces are {context.settings.tracing}")]
 
 
 def _secret_key(context: CheckContext) -> list[Finding]:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -61,6 +61,18 @@ class CommittedBatch(Struct, frozen=True, gc=False):
     steps: BatchSteps
 
 
+class BatchTracer(Protocol):
+    """Tells of single commands' way through batches; each call must be quick."""
+
+    def queued(self, command: Command) -> None:
+        """Note that a command waits, or several of one caller of which it is the first."""
+        ...
+
+    def committed(self, batch: CommittedBatch) -> None:
+        """Note that a batch was committed."""
+        ...
+
+
 class Committer:
     """Takes commands from any task of one event loop and answers each with its outcome."""
 
@@ -78,6 +90,7 @@ class Committer:
         self._limits = limits
         self._on_commit = on_commit
         self._on_batch: list[Callable[[CommittedBatch], None]] = []
+        self._tracer: BatchTracer | None = None
         self._queues: dict[int, deque[_Job]] = {}
         self._ready: deque[int] = deque()
         self._wakers: deque[asyncio.Future[None]] = deque()
@@ -87,6 +100,11 @@ class Committer:
         self.waiting_count = 0
         self.batches_count = 0
         self.commands_count = 0
+
+    def trace(self, tracer: BatchTracer) -> None:
+        """Tell this of commands and batches from now on."""
+        self._tracer = tracer
+        self._on_batch.append(tracer.committed)
 
     async def start(self) -> None:
         """Start the workers."""
@@ -187,6 +205,8 @@ class Committer:
             self._wake()
         queue.append((commands, future, loop.time()))
         self.waiting_count += len(commands)
+        if self._tracer is not None:
+            self._tracer.queued(commands[0])
         return future
 
     def _wake(self) -> None:

@@ -1,0 +1,173 @@
+"""What makes spans: which requests are traced, and what is told of the batch that a request's command went with."""
+
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Sequence
+from contextvars import ContextVar
+from importlib import metadata
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision
+from opentelemetry.trace import Link, Span, SpanKind, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from farebox.core.commands import Command
+from farebox.service.ledger.committer import CommittedBatch
+from farebox.storage.batch_steps import BatchSteps
+
+SAMPLER_DEFAULTS: Final = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
+"""One request of a hundred, and each that a traced caller asks to trace, unless the environment says otherwise."""
+
+FLUSH_SECONDS_MAX: Final = 2.0
+"""How long a server that stops waits until its last spans are taken."""
+
+_SERVICE: Final = "farebox"
+_RATIO: Final = re.compile(r"(ParentBased\{root:)?TraceIdRatioBased\{(?P<rate>[0-9.e-]+)\}", re.ASCII)
+_TRACE_ID_BITS: Final = 128
+_TRACEPARENT_BYTES: Final = 55
+_UNSAMPLED: Final = frozenset({b"0", b"2", b"4", b"6", b"8", b"a", b"c", b"e"})
+"""The last digit of a caller's trace that is not sampled."""
+
+_TRACEPARENT: Final = b"traceparent"
+_TRACESTATE: Final = b"tracestate"
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class RequestTrace:
+    """One request that is traced, and the commands of it that wait for a batch."""
+
+    def __init__(self, span: Span) -> None:
+        """Trace a request by a span that has begun."""
+        self.span = span
+        self.waiting: list[int] = []
+
+
+CURRENT: Final[ContextVar[RequestTrace | None]] = ContextVar("farebox_trace", default=None)
+"""The trace of the request that is being answered; None if it is not traced."""
+
+
+class Traces:
+    """Traces requests and batches of one process."""
+
+    def __init__(self, engine: str) -> None:
+        """Start what sends spans; the environment tells it where to, in OpenTelemetry's own names."""
+        for name, text in SAMPLER_DEFAULTS.items():
+            os.environ.setdefault(name, text)
+        if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+            os.environ.setdefault("OTEL_SERVICE_NAME", _SERVICE)
+        # A provider that is given no sampler reads the environment's.
+        self._sampler = TracerProvider(shutdown_on_exit=False).sampler
+        # What most samplers say is known ahead, and to ask them would cost each request several microseconds.
+        described = self._sampler.get_description()
+        ratio = _RATIO.match(described)
+        self._rate = None if ratio is None else float(ratio["rate"])
+        self._is_parent_asked = described.startswith("ParentBased")
+        resource = Resource.create({"service.version": metadata.version("farebox"), "process.pid": os.getpid()})
+        self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer(_SERVICE)
+        self._propagator = TraceContextTextMapPropagator()
+        self._engine = engine
+        self._waiting: dict[int, tuple[RequestTrace, float]] = {}
+
+    def begin(self, name: str, headers: Headers) -> RequestTrace | None:
+        """Begin the trace of a request, as a part of its caller's if there is one; None if it is not to be traced."""
+        parent: Context | None = None
+        for key, value in headers:
+            if key == _TRACEPARENT:
+                if self._is_parent_asked and len(value) == _TRACEPARENT_BYTES and value[-1:] in _UNSAMPLED:
+                    return None
+                parent = self._parent(headers)
+                break
+        else:
+            if self._rate is not None and random.random() >= self._rate:
+                return None
+        trace_id = random.getrandbits(_TRACE_ID_BITS)
+        is_drawn = parent is None and self._rate is not None
+        if not is_drawn and self._sampler.should_sample(parent, trace_id, name).decision is not Decision.RECORD_AND_SAMPLE:
+            return None
+        return RequestTrace(self._tracer.start_span(name, parent or Context(), SpanKind.SERVER))
+
+    def end(self, trace: RequestTrace) -> None:
+        """End the trace of a request; what still waits for a batch is told of no more."""
+        for key in trace.waiting:
+            self._waiting.pop(key, None)
+        trace.span.end()
+
+    def queued(self, command: Command) -> None:
+        """Note that a command of the present request waits for a batch."""
+        trace = CURRENT.get()
+        if trace is not None:
+            trace.waiting.append(id(command))
+            self._waiting[id(command)] = (trace, time.monotonic())
+
+    def committed(self, batch: CommittedBatch) -> None:
+        """Tell of a batch, if one of its commands is of a request that is traced."""
+        if not self._waiting:
+            return
+        traced = [
+            (index, *self._waiting.pop(id(command)))
+            for index, command in enumerate(batch.commands)
+            if id(command) in self._waiting
+        ]
+        if not traced:
+            return
+        # The clock may have been set since the start.
+        offset_ns = time.time_ns() - time.monotonic_ns()
+        steps = batch.steps
+        span = self._tracer.start_span(
+            "batch",
+            Context(),
+            attributes={"farebox.batch.commands": len(batch.commands), "farebox.engine": self._engine},
+            links=[Link(trace.span.get_span_context()) for _, trace, _ in traced],
+            start_time=_nanoseconds(steps.begun, offset_ns),
+        )
+        for index, trace, queued_at in traced:
+            trace.span.add_link(span.get_span_context())
+            trace.span.set_attribute("farebox.outcome", batch.outcomes[index].code.value)
+            self._steps(trace, queued_at, steps, offset_ns)
+        span.end(_nanoseconds(steps.committed, offset_ns))
+
+    def _steps(self, trace: RequestTrace, queued_at: float, steps: BatchSteps, offset_ns: int) -> None:
+        """Tell of a command's wait, and of each step of its batch, below its request."""
+        within = set_span_in_context(trace.span, Context())
+        begun = queued_at
+        for name, done in (
+            ("queue", steps.begun),
+            ("lock", steps.locked),
+            ("load", steps.loaded),
+            ("decide", steps.decided),
+            ("apply", steps.applied),
+            ("commit", steps.committed),
+        ):
+            span = self._tracer.start_span(name, within, start_time=_nanoseconds(begun, offset_ns))
+            span.end(_nanoseconds(done, offset_ns))
+            begun = done
+
+    def _parent(self, headers: Headers) -> Context | None:
+        """Read the caller's trace; one that is malformed or told twice counts as none."""
+        parents = [value for key, value in headers if key == _TRACEPARENT]
+        if len(parents) != 1:
+            return None
+        states = b",".join(value for key, value in headers if key == _TRACESTATE)
+        carrier = {"traceparent": parents[0].decode("latin-1"), "tracestate": states.decode("latin-1")}
+        return self._propagator.extract(carrier, Context())
+
+    def close(self) -> None:
+        """Send what is left, for as long as that may take; a collector that is away keeps no server from its end."""
+        sender = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sender.start()
+        sender.join(FLUSH_SECONDS_MAX)
+
+
+def _nanoseconds(monotonic: float, offset_ns: int) -> int:
+    return int(monotonic * 1_000_000_000) + offset_ns
