@@ -11,8 +11,11 @@ from typing import Final
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Span
 
 from farebox.config import Settings, SettingsError
+from farebox_client import AsyncFarebox, Farebox
 from tests.support.postgres import Databases
 from tests.support.server import Seeds, Server, free_port, seeded
 from tests.support.trace_collector import ToldSpan, TraceCollector, trace_collector
@@ -147,6 +150,36 @@ def test_a_request_whose_caller_does_not_ask_for_it_is_not_traced(site: Site) ->
     site.collector.wait_for("POST /api/charges", before + 1)
     time.sleep(0.3)
     assert before + 1 == len(site.collector.named("POST /api/charges"))
+
+
+def test_the_python_clients_hand_the_present_span_on(site: Site) -> None:
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("a service")
+    with Farebox(site.server.url, key=site.seeds.service_key) as blocking, tracer.start_as_current_span("work") as span:
+        blocking.charge(merchant=site.seeds.merchant, type="image")
+
+    async def charge() -> Span:
+        async with AsyncFarebox(site.server.url, key=site.seeds.service_key) as client:
+            with tracer.start_as_current_span("more work") as work:
+                await client.charge(merchant=site.seeds.merchant, type="image")
+            return work
+
+    other = asyncio.run(charge())
+    contexts = [one.get_span_context() for one in (span, other)]
+    wanted = {f"{one.span_id:016x}" for one in contexts}
+    deadline = time.monotonic() + 30
+    while wanted - {told.parent_id for told in site.collector.spans} and time.monotonic() < deadline:
+        time.sleep(0.05)
+    parents = {told.parent_id: told.trace_id for told in site.collector.spans if told.parent_id in wanted}
+    assert {f"{one.span_id:016x}": f"{one.trace_id:032x}" for one in contexts} == parents
+
+
+def test_a_client_whose_service_does_not_trace_imports_nothing_of_it() -> None:
+    script = (
+        "import sys; from farebox_client.tracing import with_trace;"
+        "assert with_trace({'a': 'b'}) == {'a': 'b'}; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "opentelemetry" not in done.stdout
 
 
 def test_no_secret_and_no_strangers_text_is_told(site: Site) -> None:

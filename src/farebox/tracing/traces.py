@@ -93,7 +93,10 @@ class Traces:
                 return None
         trace_id = random.getrandbits(_TRACE_ID_BITS)
         is_drawn = parent is None and self._rate is not None
-        if not is_drawn and self._sampler.should_sample(parent, trace_id, name).decision is not Decision.RECORD_AND_SAMPLE:
+        if (
+            not is_drawn
+            and self._sampler.should_sample(parent, trace_id, name).decision is not Decision.RECORD_AND_SAMPLE
+        ):
             return None
         return RequestTrace(self._tracer.start_span(name, parent or Context(), SpanKind.SERVER))
 

@@ -21,6 +21,7 @@ from farebox_client.metering.meters import Meter
 from farebox_client.metering.spool import RefusedCharge
 from farebox_client.metering.spool_thread import MeterLimits, SpoolThread
 from farebox_client.retries import Attempts, Retries
+from farebox_client.tracing import with_trace
 from farebox_client.transport import Answer, BlockingHttpTransport, BlockingTransport
 
 P = ParamSpec("P")
@@ -283,10 +284,10 @@ class Farebox:
             time.sleep(pause)
 
     def _send_batch(self, body: bytes, timeout: float) -> Answer:
-        return self._transport.send("POST", BATCH_PATH, body, self._batch_headers, timeout=timeout)
+        return self._transport.send("POST", BATCH_PATH, body, with_trace(self._batch_headers), timeout=timeout)
 
     def _attempt(self, call: Call[T], timeout: float) -> T:
-        headers = request_headers(self._key, call)
+        headers = with_trace(request_headers(self._key, call))
         return call.read(self._transport.send(call.method, call.path, call.content, headers, timeout=timeout))
 
 
