@@ -314,7 +314,7 @@ async def test_a_mail_server_is_tried_and_sent_nothing(tmp_path: Path) -> None:
 
 
 async def test_what_the_ledger_tells(ledger_url: str, tmp_path: Path) -> None:
-    """What is owed for long, secrets under another key, verifications, and a clock that is behind."""
+    """Mails that are owed for long, secrets under another key, verifications, and a clock that is behind."""
     settings = at(ledger_url)
     async with open_farebox(ledger_url, secret_key=KEY) as farebox:
         merchant, *_ = (await farebox.stores.merchants.page(0, 1))[0]

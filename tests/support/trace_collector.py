@@ -32,7 +32,7 @@ class ToldSpan:
 
 @dataclass
 class TraceCollector:
-    """What was told so far."""
+    """The spans that were told so far."""
 
     url: str
     spans: list[ToldSpan] = field(default_factory=list)

@@ -88,16 +88,14 @@ class Traces:
                     return None
                 parent = self._parent(headers)
                 break
-        else:
-            if self._rate is not None and random.random() >= self._rate:
+        if parent is None and self._rate is not None:
+            if random.random() >= self._rate:  # noqa: S311 - no secret is made.
                 return None
-        trace_id = random.getrandbits(_TRACE_ID_BITS)
-        is_drawn = parent is None and self._rate is not None
-        if (
-            not is_drawn
-            and self._sampler.should_sample(parent, trace_id, name).decision is not Decision.RECORD_AND_SAMPLE
-        ):
-            return None
+        else:
+            trace_id = random.getrandbits(_TRACE_ID_BITS)
+            decision = self._sampler.should_sample(parent, trace_id, name).decision
+            if decision is not Decision.RECORD_AND_SAMPLE:
+                return None
         return RequestTrace(self._tracer.start_span(name, parent or Context(), SpanKind.SERVER))
 
     def end(self, trace: RequestTrace) -> None:
