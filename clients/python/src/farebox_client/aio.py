@@ -21,7 +21,7 @@ from farebox_client.metering.meters import AsyncMeter
 from farebox_client.metering.spool import RefusedCharge
 from farebox_client.metering.spool_thread import MeterLimits, SpoolThread
 from farebox_client.retries import Attempts, Retries
-from farebox_client.tracing import with_trace
+from farebox_client.tracing import present_trace
 from farebox_client.transport import Answer, BlockingHttpTransport, BlockingTransport, HttpTransport, Transport
 
 P = ParamSpec("P")
@@ -288,11 +288,12 @@ class AsyncFarebox:
                 pause = attempts.pause_after(failure)
             await asyncio.sleep(pause)
 
-    async def _send_batch(self, body: bytes, timeout: float) -> Answer:
-        return await self._transport.send("POST", BATCH_PATH, body, with_trace(self._batch_headers), timeout=timeout)
+    async def _send_batch(self, body: bytes, trace: Mapping[str, str], timeout: float) -> Answer:
+        headers = {**self._batch_headers, **trace}
+        return await self._transport.send("POST", BATCH_PATH, body, headers, timeout=timeout)
 
     async def _attempt(self, call: Call[T], timeout: float) -> T:
-        headers = with_trace(request_headers(self._key, call))
+        headers = {**request_headers(self._key, call), **present_trace()}
         return call.read(await self._transport.send(call.method, call.path, call.content, headers, timeout=timeout))
 
     def ask_to_the_end(self, call: Call[T]) -> "asyncio.Task[T]":

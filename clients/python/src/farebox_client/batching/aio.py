@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from farebox_client.answers import Charge
 from farebox_client.batching.queue import (
@@ -15,13 +15,14 @@ from farebox_client.batching.queue import (
     Waiting,
     body_of,
     failure_of,
+    trace_of,
 )
 from farebox_client.errors import FareboxError, Unreachable
 from farebox_client.retries import Retries
 from farebox_client.transport import Answer
 
-Send = Callable[[bytes, float], Awaitable[Answer]]
-"""Makes one attempt: it takes a body and a time limit, and raises `Unreachable` if no answer came."""
+Send = Callable[[bytes, Mapping[str, str], float], Awaitable[Answer]]
+"""Makes one attempt of a body, with its trace as headers and a time limit; raises `Unreachable` if no answer came."""
 
 _Caller = asyncio.Future[Charge]
 
@@ -99,7 +100,8 @@ class _LoopBatcher:
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send what there is once all who are ready to run have run: what they charge goes out together.
 
-        The requests are nobody's: they don't belong to the context of the caller who happened to come first.
+        The requests are nobody's: they don't belong to the context of the caller who happened to come first; a trace
+        is told by a header.
         """
         if self._launching is not None:
             self._launching.cancel()
@@ -122,7 +124,7 @@ class _LoopBatcher:
     async def _charge(self, batch: Batch[_Caller]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            answer = await self._send(body_of(batch), self._queue.timeout)
+            answer = await self._send(body_of(batch), trace_of(batch), self._queue.timeout)
         except asyncio.CancelledError:
             # The loop is about to end, or the client was closed: nobody knows what became of this request.
             self._tell(self._queue.break_off(batch, Unreachable(BROKEN_OFF, is_known=False)))

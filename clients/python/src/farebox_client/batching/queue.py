@@ -20,6 +20,7 @@ from farebox_client.answers import Charge
 from farebox_client.errors import UNCERTAIN_CODES, FareboxError, Overloaded, UnexpectedAnswer, Unreachable, error_of
 from farebox_client.messages import BATCH_PATH, Amount, Call, ChargeFields
 from farebox_client.retries import Retries, as_known, may_be_asked_again
+from farebox_client.tracing import present_trace, shared_trace
 from farebox_client.transport import Answer
 
 C = TypeVar("C")
@@ -60,7 +61,7 @@ class BatchLimits:
 class Waiting(Generic[C]):
     """A charge that has no outcome yet, and who is told of it."""
 
-    __slots__ = ("attempts", "caller", "ends_at", "is_uncertain", "key", "text")
+    __slots__ = ("attempts", "caller", "ends_at", "is_uncertain", "key", "text", "trace")
 
     def __init__(self, key: str, text: str, caller: C, ends_at: float) -> None:
         """Take a charge as JSON, of ASCII alone; no attempt begins after `ends_at`."""
@@ -70,6 +71,7 @@ class Waiting(Generic[C]):
         self.ends_at = ends_at
         self.attempts = 0
         self.is_uncertain = False
+        self.trace = present_trace()
 
 
 Batch = list[Waiting[C]]
@@ -305,6 +307,11 @@ def charge_text(
     # The same in a fifth of the time: most charges are such.
     end = "" if quantity is None else f',"quantity":{quantity}'
     return f'{{"merchant":{_encode(merchant)},"type":{_encode(request_type)},"idempotencyKey":{_encode(key)}{end}}}'
+
+
+def trace_of(batch: "Batch[C]") -> Mapping[str, str]:
+    """Return the headers of the trace that a request belongs to: that of one of its charges."""
+    return shared_trace(waiting.trace for waiting in batch)
 
 
 def body_of(batch: Sequence[Waiting[Any]]) -> bytes:

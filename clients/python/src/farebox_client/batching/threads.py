@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Generic
 
 from farebox_client.answers import Charge
@@ -16,14 +16,15 @@ from farebox_client.batching.queue import (
     Waiting,
     body_of,
     failure_of,
+    trace_of,
 )
 from farebox_client.errors import FareboxError, Unreachable
 from farebox_client.forks import begin_after_fork
 from farebox_client.retries import Retries
 from farebox_client.transport import Answer
 
-Send = Callable[[bytes, float], Answer]
-"""Makes one attempt: it takes a body and a time limit, and raises `Unreachable` if no answer came."""
+Send = Callable[[bytes, Mapping[str, str], float], Answer]
+"""Makes one attempt of a body, with its trace as headers and a time limit; raises `Unreachable` if no answer came."""
 
 IDLE_SECONDS: Final = 5.0
 """How long a thread waits for more to send before it ends."""
@@ -86,7 +87,7 @@ class SendingThreads(Generic[C]):
         """Send what has gathered, until nothing has come for a while."""
         while batch := self._next():
             try:
-                answer = self._send(body_of(batch), self._queue.timeout)
+                answer = self._send(body_of(batch), trace_of(batch), self._queue.timeout)
             except Exception as error:
                 with self._changed:
                     outcomes = self._queue.failed(batch, failure_of(error), time.monotonic())

@@ -227,8 +227,8 @@ class SpoolThread:
         queue: ChargeQueue[int] = ChargeQueue(self._retries, _BATCHES, is_patient=True)
         return SendingThreads(self._send, _BATCHES, queue, partial(self._settle, self._generation))
 
-    def _send(self, body: bytes, timeout: float) -> Answer:
-        return self._transport.send("POST", BATCH_PATH, body, self._headers, timeout=timeout)
+    def _send(self, body: bytes, trace: Mapping[str, str], timeout: float) -> Answer:
+        return self._transport.send("POST", BATCH_PATH, body, {**self._headers, **trace}, timeout=timeout)
 
     def _settle(self, generation: int, outcomes: Outcomes[int]) -> None:
         with self._changed:
