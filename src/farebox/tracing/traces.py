@@ -77,7 +77,7 @@ class Traces:
         self._tracer = self._provider.get_tracer(_SERVICE)
         self._propagator = TraceContextTextMapPropagator()
         self._engine = engine
-        self._waiting: dict[int, tuple[RequestTrace, float]] = {}
+        self._waiting: dict[int, tuple[RequestTrace, int]] = {}
 
     def begin(self, name: str, headers: Headers) -> RequestTrace | None:
         """Begin the trace of a request, as a part of its caller's if there is one; None if it is not to be traced."""
@@ -109,7 +109,7 @@ class Traces:
         trace = CURRENT.get()
         if trace is not None:
             trace.waiting.append(id(command))
-            self._waiting[id(command)] = (trace, time.monotonic())
+            self._waiting[id(command)] = (trace, time.monotonic_ns())
 
     def committed(self, batch: CommittedBatch) -> None:
         """Tell of a batch, if one of its commands is of a request that is traced."""
@@ -130,15 +130,15 @@ class Traces:
             Context(),
             attributes={"farebox.batch.commands": len(batch.commands), "farebox.engine": self._engine},
             links=[Link(trace.span.get_span_context()) for _, trace, _ in traced],
-            start_time=_nanoseconds(steps.begun, offset_ns),
+            start_time=steps.begun + offset_ns,
         )
         for index, trace, queued_at in traced:
             trace.span.add_link(span.get_span_context())
             trace.span.set_attribute("farebox.outcome", batch.outcomes[index].code.value)
             self._steps(trace, queued_at, steps, offset_ns)
-        span.end(_nanoseconds(steps.committed, offset_ns))
+        span.end(steps.committed + offset_ns)
 
-    def _steps(self, trace: RequestTrace, queued_at: float, steps: BatchSteps, offset_ns: int) -> None:
+    def _steps(self, trace: RequestTrace, queued_at: int, steps: BatchSteps, offset_ns: int) -> None:
         """Tell of a command's wait, and of each step of its batch, below its request."""
         within = set_span_in_context(trace.span, Context())
         begun = queued_at
@@ -150,8 +150,8 @@ class Traces:
             ("apply", steps.applied),
             ("commit", steps.committed),
         ):
-            span = self._tracer.start_span(name, within, start_time=_nanoseconds(begun, offset_ns))
-            span.end(_nanoseconds(done, offset_ns))
+            span = self._tracer.start_span(name, within, start_time=begun + offset_ns)
+            span.end(done + offset_ns)
             begun = done
 
     def _parent(self, headers: Headers) -> Context | None:
@@ -168,7 +168,3 @@ class Traces:
         sender = threading.Thread(target=self._provider.shutdown, daemon=True)
         sender.start()
         sender.join(FLUSH_SECONDS_MAX)
-
-
-def _nanoseconds(monotonic: float, offset_ns: int) -> int:
-    return int(monotonic * 1_000_000_000) + offset_ns
