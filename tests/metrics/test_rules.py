@@ -15,7 +15,7 @@ from tests.support.server import free_port
 UNITS: Final = Path(__file__).parent / "alerts_test.yml"
 RUNBOOK: Final = Path(__file__).parents[2] / "docs" / "how-to" / "monitor.md"
 OF_POSTGRESQL: Final = {"Replication lag", "Replication lag in bytes"}
-"""A file has no standbys; tests/storage/test_figures.py reads a real one's lag."""
+"""A file has no standbys; tests/storage/test_hosts.py reads a real one's lag."""
 
 
 def _alerts() -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from farebox.core.decide import decide
 from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
 from farebox.core.state import BatchState, Decision, reads
+from farebox.storage.figures import FigureStore
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from farebox.storage.postgres import PostgresConnector
 from farebox.storage.postgres.batch import SMALL_BATCH_TRANSFERS_MAX
@@ -133,6 +134,27 @@ async def test_the_host_that_takes_writes_is_used(
         assert (await _run(stores, _charge("a")))[0].is_ok
         async with stores.connector.snapshot() as snapshot:
             assert 2 == len([transfer async for chunk in snapshot.transfers(MERCHANT) for transfer in chunk])
+
+
+async def test_how_far_a_standby_is_behind_is_told(
+    database: str, primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with opened_postgres(database) as stores:
+        figures = FigureStore(stores.connector)
+        standby._execute("SELECT pg_wal_replay_pause()")
+        try:
+            await _run(stores, _charge("a"))
+            (found,) = await figures.standbys()
+            assert "standby" == found.name
+            assert found.lag_bytes > 0
+        finally:
+            standby._execute("SELECT pg_wal_replay_resume()")
+        for _ in range(POLLS_MAX):
+            (found,) = await figures.standbys()
+            if found.lag_bytes == 0:
+                break
+            await asyncio.sleep(POLL_PAUSE_S)
+        assert 0 == found.lag_bytes
 
 
 async def test_a_standby_alone_serves_reads_and_refuses_charges(

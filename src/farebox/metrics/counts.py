@@ -58,7 +58,7 @@ class ProcessCounts:
 
     def __init__(self, before: CountsSnapshot = NOTHING) -> None:
         """Begin with what was counted before."""
-        self._requests: dict[Labels, int] = {}
+        self._requests: dict[tuple[str, str, int, str], int] = {}
         self._charges: dict[str, int] = {}
         self._commands: dict[tuple[type, str], int] = {}
         self._refusals: dict[str, int] = {}
@@ -71,7 +71,7 @@ class ProcessCounts:
 
     def note_request(self, route: str, method: str, status: int, outcome: str, seconds: float) -> None:
         """Count a request that was answered."""
-        place = (route, method, str(status), outcome)
+        place = (route, method, status, outcome)
         count = self._requests.get(place)
         if count is None:
             if len(self._requests) >= ROUTES_MAX:
@@ -110,7 +110,10 @@ class ProcessCounts:
         commands = {(_command_name(kind), str(code)): count for (kind, code), count in self._commands.items()}
         own = CountsSnapshot(
             counters={
-                definitions.REQUESTS.name: list(self._requests.items()),
+                definitions.REQUESTS.name: [
+                    ((route, method, str(status), outcome), count)
+                    for (route, method, status, outcome), count in self._requests.items()
+                ],
                 definitions.CHARGES.name: [((str(code),), count) for code, count in self._charges.items()],
                 definitions.COMMANDS.name: list(commands.items()),
                 definitions.REFUSALS.name: [((str(code),), count) for code, count in self._refusals.items()],
