@@ -14,6 +14,8 @@ CALLERS: Final = {
     "cli/public_url.py": {"socket"},
     # It tries whether a port is free, and serves.
     "cli/serve.py": {"socket"},
+    # It listens for what asks for metrics.
+    "metrics/port.py": {"socket"},
     # It sets an option of connections that were taken.
     "processes.py": {"socket"},
     # It asks the server that it has just started.
