@@ -28,6 +28,7 @@ from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
+from farebox.web.stopping import Stopping
 from farebox.web.watch import RequestWatch
 
 AT_ONCE: Final = 64
@@ -69,6 +70,7 @@ async def _case(folder: Path, name: str, *, has_metrics: bool) -> AsyncIterator[
             cors_origins=(),
             lifespan=lifespan,
             live=live,
+            stopping=Stopping(),
             watch=RequestWatch(addresses, note=None if metrics is None else metrics.counts.note_request),
         )
         yield _Case(app, population.members, population.service_key)
