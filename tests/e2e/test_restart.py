@@ -42,15 +42,28 @@ async def test_no_request_fails_while_servers_follow_one_another(database_url: s
         assert (PAID_MICROS - clients.charged * IMAGE_MICROS, 0) == (account.wallet, account.held)
 
 
+@contextmanager
+def _manager(path: Path) -> Iterator[socket.socket]:
+    """Listen as systemd does for what a service tells of itself."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(TIMEOUT_S)
+        yield manager
+
+
 async def test_a_connection_that_was_idle_meanwhile_is_answered_by_the_server_before_and_told_to_close(
     tmp_path: Path,
 ) -> None:
     url = f"sqlite:///{tmp_path / 'farebox.db'}"
     seeds = await asyncio.to_thread(seeded, url)
-    with Succeeded(url) as server:
+    with (
+        _manager(tmp_path / "notify") as manager,
+        Succeeded(url, environment={"NOTIFY_SOCKET": str(tmp_path / "notify")}) as server,
+    ):
         client = KeptClient(server.port, seeds.merchant_key)
         assert "connection" not in (await client.send("GET", "/api/balance"))[1]
         before = await asyncio.to_thread(server.hand_over)
+        assert server.first is not None
         # Others are answered by the new one, which keeps their connections.
         other = KeptClient(server.port, seeds.merchant_key)
         assert before.is_running()
@@ -60,6 +73,9 @@ async def test_a_connection_that_was_idle_meanwhile_is_answered_by_the_server_be
         await asyncio.to_thread(await_end, before)
         await other.close()
         await asyncio.to_thread(server.end)
+        # Each of them tells that it listens; which is the main one now; and that the last one stops.
+        told = {manager.recv(100).decode() for _ in range(4)}
+        assert {"READY=1", f"MAINPID={server.first.pid}", "STOPPING=1"} == told
 
 
 def test_a_server_goes_on_if_its_successor_does_not_start(tmp_path: Path) -> None:
