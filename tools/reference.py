@@ -37,7 +37,7 @@ OF_ALL: Final[dict[str, int]] = {
     "overloaded": 503,
     "unavailable": 503,
 }
-"""What is refused before the ledger is asked, or because it can't be, and the status of each."""
+"""The names of refusals before the ledger is asked, or because it can't be, each with its status."""
 
 _AGAIN: Final = "ask again under the same key, after `Retry-After`"
 _REQUEST: Final = "mend the request: the same one is refused again"

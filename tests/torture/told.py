@@ -1,6 +1,6 @@
 """Told in time: servers are killed while a mail server and a receiver of webhooks fail, hang, and go away themselves.
 
-What is told of happens through the API of those servers (told_causes.py). Each event owes a mail and two webhooks, to
+All causes happen through the API of those servers (told_causes.py). Each event owes a mail and two webhooks, to
 its merchant's destination and to the operator's. A tenth of them fail at first, some by hanging. In the end none is
 missing, no id came with two contents, and each merchant's came in order.
 """

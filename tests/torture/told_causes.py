@@ -41,7 +41,7 @@ _PAUSE_S: Final = 0.05
 
 @dataclass(frozen=True)
 class Told:
-    """What has to be told: the event's type, and one fact of it by which it is known."""
+    """An event that has to be told: its type, and one fact of it by which it is known."""
 
     type: str
     fact: str = ""
