@@ -262,7 +262,10 @@ def _observed(found: Sequence[HttpResult]) -> Iterator[str]:
             f"{(it.server_us.median / other.server_us.median - 1) * 100:+.1f}",
         )
         for it in found
-        if (other := plain.get(it.subject.partition(", ")[0])) and other is not it and other.per_second.median
+        if (other := plain.get(it.subject.partition(", ")[0]))
+        and other is not it
+        and other.per_second.median
+        and other.server_us.median
     ]
     header = ("what being observed costs", "conns", "with", "of a second's charges", "server us more", "in percent")
     yield from table(header, rows)

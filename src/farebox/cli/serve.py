@@ -5,8 +5,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +18,7 @@ from farebox.cli.public_url import public_url_warning, served_url
 from farebox.cli.start_warnings import start_warnings
 from farebox.config import Settings
 from farebox.handover import Listening, bound_sockets, given_sockets
-from farebox.metrics.slots import FOLDER_VARIABLE, make_folder, remove_folder
+from farebox.metrics.slots import shared_folder
 from farebox.observe import configure_logging
 from farebox.processes import family, hold_signals_in_children
 from farebox.setting_types import url_host
@@ -102,7 +101,7 @@ def make_command(
         family.drain_seconds = drain_seconds if listening.is_given and listening.predecessor is None else 0
         configure_logging(is_json=settings.log_format == "json", secrets=settings.secrets)
         hold_signals_in_children()
-        with _metrics_folder(settings):
+        with shared_folder() if settings.has_metrics else nullcontext():
             server.serve()
         # All is done; a second signal would only spoil the exit status.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -142,20 +141,6 @@ def _checked_engine(settings: Settings, *, is_json: bool) -> str:
         return connector.engine
 
     return guarded(lambda: asyncio.run(check()), is_json=is_json)
-
-
-@contextmanager
-def _metrics_folder(settings: Settings) -> Iterator[None]:
-    """Give the processes of the server a folder in which they count together, if metrics are wanted."""
-    if not settings.has_metrics:
-        yield
-        return
-    folder = make_folder()
-    os.environ[FOLDER_VARIABLE] = str(folder)
-    try:
-        yield
-    finally:
-        remove_folder(folder)
 
 
 def _metrics_problem(settings: Settings) -> str | None:

@@ -11,7 +11,8 @@ import fcntl
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,17 @@ def server_folder() -> Path:
     folder = make_folder()
     atexit.register(remove_folder, folder)
     return folder
+
+
+@contextmanager
+def shared_folder() -> Iterator[None]:
+    """Give the processes that are started meanwhile a folder in which they count together."""
+    folder = make_folder()
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        remove_folder(folder)
 
 
 def make_folder() -> Path:
