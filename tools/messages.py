@@ -24,6 +24,8 @@ _KEYWORDS: Final = {
     "gettext": None,
     "gettext_noop": None,
     "ngettext": (1, 2),
+    "ngettext_noop": (1, 2),
+    "say": None,
     "pgettext": ((1, "c"), 2),
 }
 _LINE_CHARS_MAX: Final = 120

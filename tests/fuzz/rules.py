@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from farebox.core.pricing.costs import CostTooLarge, cost
 from farebox.core.pricing.rules import Rule
-from farebox.presenters.price_words import rule_summary
+from farebox.presenters.pricing.price_words import rule_summary
 from farebox.service.errors import InvalidInput
 from farebox.service.price_texts import read_rule, write_rule
 from farebox.service.rule_documents import parse_rule

@@ -15,7 +15,7 @@ from farebox.core.prices import Price
 from farebox.core.pricing.rules import Rule
 from farebox.core.quotes import requoted
 from farebox.core.transfers import Transfer
-from farebox.presenters.charge_words import ChargeWords, charge_words, priced_of
+from farebox.presenters.pricing.charge_words import ChargeWords, charge_words, priced_of
 from farebox.service.price_texts import read_rule
 from farebox.service.request_words import requested
 from tests.support.effort import examples

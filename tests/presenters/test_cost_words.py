@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from farebox.core.pricing.costs import cost
 from farebox.core.pricing.rules import Rule
-from farebox.presenters.cost_words import CostLine, CostWords, cost_words, exact_amount
+from farebox.presenters.pricing.cost_words import CostLine, CostWords, cost_words, exact_amount
 from farebox.service.price_texts import read_rule
 
 INPUT = {"name": "input", "amount": "0.15", "per": 1_000_000}

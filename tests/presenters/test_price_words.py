@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from farebox.core.pricing.rules import Rule
-from farebox.presenters.price_words import RuleSection, RuleWords, rule_summary, rule_words
+from farebox.presenters.pricing.price_words import RuleSection, RuleWords, rule_summary, rule_words
 from farebox.service.price_texts import read_rule
 from tests.support.effort import examples
 from tests.support.price_rules import WIDE, rules

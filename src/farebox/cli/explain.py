@@ -11,7 +11,7 @@ from farebox.core import ids
 from farebox.core.currencies import format_money
 from farebox.core.prices import Price
 from farebox.core.transfers import Transfer
-from farebox.presenters.charge_words import ChargeWords, charge_words, priced_of
+from farebox.presenters.pricing.charge_words import ChargeWords, charge_words, priced_of
 from farebox.service import parsing
 from farebox.service.errors import InvalidInput
 from farebox.service.statements.lines import price_line_data, transfer_data

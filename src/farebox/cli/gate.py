@@ -12,7 +12,7 @@ from msgspec import Struct
 from farebox.cli.context import FAILED, CommandContext, add_json_option, answer, command, counted, guarded, table
 from farebox.config import Settings
 from farebox.presenters.gate import method_words, passage_words, route_data
-from farebox.presenters.quote_words import quote_words
+from farebox.presenters.pricing.quote_words import quote_words
 from farebox.presenters.quotes import quote_data
 from farebox.service.errors import Refused
 from farebox.service.gate.errors import GateError

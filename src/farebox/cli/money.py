@@ -12,10 +12,10 @@ from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
-from farebox.presenters.charge_words import quantities_words
 from farebox.presenters.grant_words import ends_words
 from farebox.presenters.grants import ENDING_MAX, ending_data
 from farebox.presenters.moves import move_data
+from farebox.presenters.pricing.charge_words import quantities_words
 from farebox.service import inputs
 from farebox.service.errors import transfer_of, waiting_of
 from farebox.service.insight.quarters import By

@@ -14,7 +14,7 @@ from farebox.core import ids
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Rule
 from farebox.presenters.prices import VARIABLE, PriceData, price_data, price_words, prices_data, state_words
-from farebox.presenters.quote_words import asked_words, quote_words
+from farebox.presenters.pricing.quote_words import asked_words, quote_words
 from farebox.presenters.quotes import quote_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput

@@ -1,47 +1,51 @@
 """Alerts in a few words, as lists of them on pages and on the command line show them."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from farebox.core.alerts import Alert, AlertKind
-from farebox.core.currencies import format_money_with_code
+from farebox.service.languages import ENGLISH, Language, gettext_noop
 
-_Words = Callable[[Mapping[str, Any], Callable[[int], str]], str]
-
-_WORDS: Final[Mapping[int, _Words]] = {
-    AlertKind.USED_UP: lambda _facts, _money: "balance used up",
-    AlertKind.CREDIT_ENDS: lambda _facts, _money: "given credit ends soon",
-    AlertKind.RECOVERED: lambda _facts, _money: "balance recovered",
-    AlertKind.TOP_UP: lambda facts, money: f"top-up of {money(facts['amount'])}",
-    AlertKind.CREDIT_ENDED: lambda facts, money: f"given credit ended, {money(facts['left'])} left",
-    AlertKind.HOLD_EXPIRED: lambda facts, money: f"hold of {money(facts['amount'])} expired",
-    AlertKind.BUDGET_REACHED: lambda facts, money: f"a key's budget of {money(facts['amount'])} reached",
-    AlertKind.FROZEN: lambda _facts, _money: "account frozen",
-    AlertKind.RUNWAY_SHORT: lambda facts, _money: f"lasts for less than {facts['days']} days",
-    AlertKind.APPROVAL_WAITING: lambda facts, money: f"{facts['kind']} of {money(facts['amount'])} waits for approval",
-    AlertKind.UNUSUAL_SPENDING: lambda _facts, _money: "unusual spending",
-    AlertKind.DESTINATION_DISABLED: lambda _facts, _money: "destination disabled",
-    AlertKind.UNFROZEN: lambda _facts, _money: "account no longer frozen",
+_WORDS: Final[Mapping[int, str]] = {
+    AlertKind.USED_UP: gettext_noop("balance used up"),
+    AlertKind.CREDIT_ENDS: gettext_noop("given credit ends soon"),
+    AlertKind.RECOVERED: gettext_noop("balance recovered"),
+    AlertKind.TOP_UP: gettext_noop("top-up of %(amount)s"),
+    AlertKind.CREDIT_ENDED: gettext_noop("given credit ended, %(left)s left"),
+    AlertKind.HOLD_EXPIRED: gettext_noop("hold of %(amount)s expired"),
+    AlertKind.BUDGET_REACHED: gettext_noop("a key's budget of %(amount)s reached"),
+    AlertKind.FROZEN: gettext_noop("account frozen"),
+    AlertKind.RUNWAY_SHORT: gettext_noop("lasts for less than %(days)s days"),
+    AlertKind.APPROVAL_WAITING: gettext_noop("%(kind)s of %(amount)s waits for approval"),
+    AlertKind.UNUSUAL_SPENDING: gettext_noop("unusual spending"),
+    AlertKind.DESTINATION_DISABLED: gettext_noop("destination disabled"),
+    AlertKind.UNFROZEN: gettext_noop("account no longer frozen"),
 }
+_AMOUNTS: Final = frozenset({"amount", "left"})
 
 
-def alert_words(alert: Alert, currency: str) -> str:
+def alert_words(alert: Alert, currency: str, spoken: Language = ENGLISH) -> str:
     """Say what an alert tells."""
     if alert.threshold is not None:
-        return f"below {format_money_with_code(alert.threshold, currency)}"
-    return _WORDS[alert.kind](alert.read_facts, lambda micros: format_money_with_code(micros, currency))
+        return spoken.gettext("below %(amount)s", amount=spoken.money(alert.threshold, currency))
+    facts = {
+        name: spoken.money(value, currency) if name in _AMOUNTS and isinstance(value, int) else value
+        for name, value in alert.read_facts.items()
+    }
+    return spoken.gettext(_WORDS[alert.kind], **facts)
 
 
-def cause_words(alert: Alert, currency: str) -> str | None:
+def cause_words(alert: Alert, currency: str, spoken: Language = ENGLISH) -> str | None:
     """Say what an alert comes of, if it is no transfer; None if that says it."""
     if alert.user_id is not None:
-        return "a user who joined"
-    if alert.refused is not None:
-        return f"a request for {format_money_with_code(alert.refused, currency)} that was not covered"
-    if alert.kind == AlertKind.BUDGET_REACHED:
-        return f"a request for {format_money_with_code(alert.read_facts['needed'], currency)} that was not covered"
+        return spoken.gettext("a user who joined")
+    needed = alert.refused
+    if needed is None and alert.kind == AlertKind.BUDGET_REACHED:
+        needed = alert.read_facts["needed"]
+    if needed is not None:
+        return spoken.gettext("a request for %(amount)s that was not covered", amount=spoken.money(needed, currency))
     if alert.transfer_seq is not None:
         return None
     if alert.kind == AlertKind.LOW_BALANCE:
-        return "a threshold set above the balance"
-    return "a higher credit limit" if alert.kind == AlertKind.RECOVERED else ""
+        return spoken.gettext("a threshold set above the balance")
+    return spoken.gettext("a higher credit limit") if alert.kind == AlertKind.RECOVERED else ""

@@ -19,9 +19,15 @@ from farebox.presenters.fields import (
     TransferId,
 )
 from farebox.service import inputs
+from farebox.service.languages import ENGLISH, Language, ngettext_noop
 from farebox.service.ledger.open_holds import OpenHold
 
-_UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
+_UNITS: Final = (
+    (86_400, ngettext_noop("%(count)s day", "%(count)s days")),
+    (3_600, ngettext_noop("%(count)s hour", "%(count)s hours")),
+    (60, ngettext_noop("%(count)s minute", "%(count)s minutes")),
+    (1, ngettext_noop("%(count)s second", "%(count)s seconds")),
+)
 
 
 class OpenHoldData(Struct, frozen=True, rename="camel"):
@@ -99,9 +105,8 @@ def extend_data(hold: Hold) -> ExtendData:
     )
 
 
-def span_words(micros: int) -> str:
+def span_words(micros: int, spoken: Language = ENGLISH) -> str:
     """Write how long something lasts or lasted, to its largest unit: 40 seconds, 3 minutes, 2 hours, 5 days."""
     seconds = max(0, micros) // 1_000_000
-    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), (1, "second"))
-    count = seconds // size
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+    size, (one, many) = next((unit for unit in _UNITS if seconds >= unit[0]), _UNITS[-1])
+    return spoken.ngettext(one, many, seconds // size)

@@ -7,7 +7,6 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from farebox.core import ids
-from farebox.core.currencies import format_money
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Rule
 from farebox.presenters.fields import (
@@ -19,12 +18,13 @@ from farebox.presenters.fields import (
     id_or_none,
     time_or_none,
 )
-from farebox.presenters.price_words import rule_summary
+from farebox.presenters.pricing.price_words import rule_summary
 from farebox.presenters.rules import RuleData, rule_data
 from farebox.service import inputs
+from farebox.service.languages import ENGLISH, Language, gettext_noop
 from farebox.service.price_life import PriceState, price_state
 
-VARIABLE: Final = "variable"
+VARIABLE: Final = gettext_noop("variable")
 """What stands for the amount of a price whose callers name it."""
 
 UnitPrice = Annotated[
@@ -157,23 +157,23 @@ def standing(types: Iterable[PriceVersions]) -> list[Price]:
     ]
 
 
-def price_words(price: Price, currency: str) -> str:
+def price_words(price: Price, currency: str, spoken: Language = ENGLISH) -> str:
     """Write what requests cost, in one line for people; a default price is in no currency: "".
 
     A unit price is the amount alone, as tables say whose.
     """
     if price.is_end:
-        return "retired" if price.merchant_id is None else "back to the default"
+        return spoken.gettext("retired") if price.merchant_id is None else spoken.gettext("back to the default")
     if price.rule is not None:
-        return rule_summary(price.rule, currency)
-    return VARIABLE if price.unit_price is None else format_money(price.unit_price, currency)
+        return rule_summary(price.rule, currency, spoken)
+    return spoken.gettext(VARIABLE) if price.unit_price is None else spoken.amount(price.unit_price, currency)
 
 
 def request_cost_words(unit_price: int | None, rule: Rule | None, currency: str) -> str:
     """Write what a request costs, in one line that says so: by a rule, a unit price, or as its caller names it."""
     if rule is not None:
         return rule_summary(rule, currency)
-    return VARIABLE if unit_price is None else f"{format_money(unit_price, currency)} a request"
+    return VARIABLE if unit_price is None else f"{ENGLISH.amount(unit_price, currency)} a request"
 
 
 def price_in_force(price: Price) -> PriceInForce:

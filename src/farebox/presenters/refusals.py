@@ -11,8 +11,9 @@ from farebox.service import inputs
 from farebox.service.csv_files import csv_of
 from farebox.service.insight.refusal_words import reason_words
 from farebox.service.insight.refusals import LINES_MAX, RefusalLine
+from farebox.service.languages import ENGLISH, Language, gettext_noop
 
-_OTHERS: Final = "further types"
+_OTHERS: Final = gettext_noop("further types")
 _FOR_MONEY: Final = frozenset({Code.INSUFFICIENT_BALANCE, Code.MONEY_OWED})
 
 
@@ -51,26 +52,39 @@ def refusals_csv(lines: Sequence[RefusalLine]) -> bytes:
     return csv_of(RefusalLineData, map(refusal_data, lines))
 
 
-def type_words(request_type: str | None) -> str:
+def type_words(request_type: str | None, spoken: Language = ENGLISH) -> str:
     """Name a request type of a line."""
-    return request_type or _OTHERS
+    return request_type or spoken.gettext(_OTHERS)
 
 
-def refused_today(by_reason: Mapping[str, int]) -> str:
+def refused_today(by_reason: Mapping[str, int], spoken: Language = ENGLISH) -> str:
     """Say how many requests were refused today; nothing if none was."""
     for_money = sum(by_reason.get(reason, 0) for reason in _FOR_MONEY)
     others = sum(by_reason.values()) - for_money
     if for_money:
-        rest = f", and {others:,} for other reasons" if others else ""
-        return f"{_requests(for_money)} refused for lack of money today{rest}."
-    return f"{_requests(others)} refused today." if others else ""
+        words = spoken.ngettext(
+            "%(count)s request was refused for lack of money today",
+            "%(count)s requests were refused for lack of money today",
+            for_money,
+        )
+        if not others:
+            return f"{words}."
+        return spoken.ngettext(
+            "%(words)s, and %(count)s for other reasons.",
+            "%(words)s, and %(count)s for other reasons.",
+            others,
+            words=words,
+        )
+    if not others:
+        return ""
+    return spoken.ngettext("%(count)s request was refused today.", "%(count)s requests were refused today.", others)
 
 
-def refused_sums(lines: Sequence[RefusalLine]) -> list[RefusedSum]:
+def refused_sums(lines: Sequence[RefusalLine], spoken: Language = ENGLISH) -> list[RefusedSum]:
     """Sum lines up over all their days, the largest sums first."""
     sums: dict[tuple[str, str], int] = {}
     for line in lines:
-        words = (type_words(line.request_type), reason_words(line.reason))
+        words = (type_words(line.request_type, spoken), reason_words(line.reason, spoken))
         sums[words] = sums.get(words, 0) + line.requests
     return [
         RefusedSum(*words, requests) for words, requests in sorted(sums.items(), key=lambda item: (-item[1], item[0]))
@@ -85,7 +99,3 @@ def refused_by_day(lines: Sequence[RefusalLine]) -> list[tuple[int, int, int]]:
         is_for_money = line.reason in _FOR_MONEY
         days[line.starts_at] = (for_money + (line.requests if is_for_money else 0), in_all + line.requests)
     return [(starts_at, *counts) for starts_at, counts in sorted(days.items(), reverse=True)]
-
-
-def _requests(count: int) -> str:
-    return "1 request was" if count == 1 else f"{count:,} requests were"

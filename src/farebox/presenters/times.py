@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
-MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+from farebox.service.languages import ENGLISH, Language
+
 _MICROS_PER_SECOND: Final = 1_000_000
 
 
@@ -12,7 +13,7 @@ def at(micros: int, zone: tzinfo | None) -> datetime:
     return datetime.fromtimestamp(micros // _MICROS_PER_SECOND, UTC).astimezone(zone)
 
 
-def time_words(micros: int, zone: tzinfo | None) -> str:
+def time_words(micros: int, zone: tzinfo | None, spoken: Language = ENGLISH) -> str:
     """Write a time within a sentence: 27 Nov 2026, 09:30 CET."""
     time = at(micros, zone)
-    return f"{time.day} {MONTHS[time.month - 1]} {time.year}, {time:%H:%M} {time.tzname()}"
+    return f"{spoken.short_day(time, is_year_shown=True)}, {time:%H:%M} {time.tzname()}"

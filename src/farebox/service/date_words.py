@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from typing import Final
 
+DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -24,6 +25,6 @@ def month_words(day: date) -> str:
     return f"{_MONTHS[day.month - 1]} {day.year}"
 
 
-def short_month(time: datetime) -> str:
+def short_month(time: date) -> str:
     """Write a month in three characters: Dec."""
     return _MONTHS[time.month - 1][:3]

@@ -7,7 +7,7 @@ Messages stand in the code and the templates in English, which needs no catalogu
 import gettext
 import io
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import cache, cached_property
 from importlib.resources import files
@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from farebox.core.currencies import decimals_of, format_money
 from farebox.core.money import MICROS_PER_UNIT
-from farebox.service.date_words import date_and_time, day_words, month_words, short_month
+from farebox.service.date_words import DAY_NAMES, date_and_time, day_words, month_words, short_month
 
 LANGUAGE_NAMES: Final = {"en": "English", "de": "Deutsch", "es": "Español", "fr": "Français", "pt": "Português"}
 """The languages by code, each called as its speakers do."""
@@ -105,6 +105,38 @@ class Language:
 
         return format_decimal(value, locale=self.code)
 
+    def percent(self, value: int) -> str:
+        """Write a whole number of percent: 12%, or 12 %."""
+        if self.code == "en":
+            return f"{value}%"
+        from decimal import Decimal  # noqa: PLC0415 - as above.
+
+        from babel.numbers import format_percent
+
+        return format_percent(Decimal(value) / 100, locale=self.code)
+
+    def digits(self, text: str) -> str:
+        """Write a number that was written in English, such as 1,250.75, with the signs of this language: 1.250,75."""
+        return text.translate(self._signs)
+
+    @cached_property
+    def decimal_sign(self) -> str:
+        """What parts decimals from whole units."""
+        return "." if self.code == "en" else self._signs[ord(".")]
+
+    @cached_property
+    def group_sign(self) -> str:
+        """What parts thousands."""
+        return "," if self.code == "en" else self._signs[ord(",")]
+
+    @cached_property
+    def _signs(self) -> dict[int, str]:
+        if self.code == "en":
+            return {}
+        from babel.numbers import get_decimal_symbol, get_group_symbol
+
+        return {ord("."): get_decimal_symbol(self.code), ord(","): get_group_symbol(self.code)}
+
     def date_and_time(self, time: datetime) -> str:
         """Write a date and a time of day: 1. Dezember 2026, 00:00."""
         if self.code == "en":
@@ -129,7 +161,7 @@ class Language:
 
         return format_skeleton("yMMMM", day, locale=self.code)
 
-    def short_day(self, time: datetime, *, is_year_shown: bool) -> str:
+    def short_day(self, time: date, *, is_year_shown: bool) -> str:
         """Write a day in short: 27 Nov, or 27 Nov 2026."""
         if self.code == ENGLISH.code:
             return f"{time.day} {short_month(time)}{f' {time.year}' if is_year_shown else ''}"
@@ -137,11 +169,27 @@ class Language:
 
         return format_skeleton("yMMMd" if is_year_shown else "MMMd", time, locale=self.code)
 
+    def weekday(self, time: date, *, is_year_shown: bool = False) -> str:
+        """Write a day in short with its weekday: Fri 27 Nov, or Fri 27 Nov 2026."""
+        if self.code == ENGLISH.code:
+            return f"{DAY_NAMES[time.weekday()][:3]} {self.short_day(time, is_year_shown=is_year_shown)}"
+        from babel.dates import format_skeleton
+
+        return format_skeleton("yMMMEd" if is_year_shown else "MMMEd", time, locale=self.code)
+
+    def weekday_name(self, number: int) -> str:
+        """Name a day of the week, Monday being 0."""
+        if self.code == "en":
+            return DAY_NAMES[number]
+        from babel.dates import get_day_names
+
+        return str(get_day_names("wide", "stand-alone", locale=self.code)[number])
+
     def moment(self, micros: int) -> str:
         """Write microseconds since 1970 as people do, in UTC."""
         return f"{self.date_and_time(datetime.fromtimestamp(micros // _MICROS_PER_SECOND, UTC))} UTC"
 
-    def listed(self, names: list[str]) -> str:
+    def listed(self, names: Sequence[str]) -> str:
         """Write names one after the other: Ann, Ben and Carla."""
         if len(names) < 2:
             return "".join(names)
@@ -151,6 +199,11 @@ class Language:
 def gettext_noop(message: str) -> str:
     """Mark a constant as a message: it is said in some language later, by `Language.gettext`."""
     return message
+
+
+def ngettext_noop(one: str, many: str) -> tuple[str, str]:
+    """Mark constants as a message that depends on a count: it is said later, by `Language.ngettext`."""
+    return one, many
 
 
 @cache

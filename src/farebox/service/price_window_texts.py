@@ -10,11 +10,11 @@ from importlib import resources
 from typing import Any, Final
 
 from farebox.core.pricing.rules import WINDOWS_MAX, Rates, Window, Windows
+from farebox.service.date_words import DAY_NAMES
 from farebox.service.errors import InvalidInput
 from farebox.service.plain_values import Members, choice, listed, shown, text
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MINUTES_PER_DAY: Final = 24 * 60
 TIME_PATTERN: Final = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _TIME: Final = re.compile(TIME_PATTERN, re.ASCII)

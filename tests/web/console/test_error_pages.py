@@ -7,6 +7,7 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core.outcomes import Code, refused
 from farebox.service.errors import InvalidInput, Missing, Refused, Unavailable
+from farebox.service.languages import ENGLISH
 from farebox.web.envelope import ApiError, api_error
 from farebox.web.pages.error_words import error_words
 from tests.support.app_client import Reply
@@ -65,7 +66,7 @@ async def test_pages_that_are_not_there_or_go_wrong_say_so(farebox: Farebox, sam
     ],
 )
 def test_what_is_raised_becomes_words(error: Exception, heading: str, sentence: str) -> None:
-    shown = error_words(api_error(error), error)
+    shown = error_words(api_error(error), error, ENGLISH)
     assert heading == shown.heading
     assert sentence in shown.words
     assert "secret detail" not in shown.words

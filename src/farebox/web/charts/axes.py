@@ -9,6 +9,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from farebox.core.money import MICROS_PER_UNIT
+from farebox.service.languages import ENGLISH, Language
 from farebox.web.charts.scales import Scale, amount_ticks, pixels, short_amounts
 from farebox.web.charts.svg import Size, element, text, text_width
 from farebox.web.charts.times import time_ticks
@@ -54,12 +55,12 @@ class Label(Struct, frozen=True):
     group: int | None = None
 
 
-def amount_axis(low: int, high: int, size: Size) -> AmountAxis:
+def amount_axis(low: int, high: int, size: Size, spoken: Language = ENGLISH) -> AmountAxis:
     """Draw a line and a label for each of a few round amounts from `low` to `high`."""
     is_empty = low == high
     scale = Scale(low, low + MICROS_PER_UNIT if is_empty else high, size.height - BOTTOM, size.top)
     ticks = [0] if is_empty else amount_ticks(low, high, count_max=size.amounts_max)
-    labels = short_amounts(ticks)
+    labels = short_amounts(ticks, spoken)
     left = _LABEL_GAP + max(text_width(label) for label in labels) + _LABEL_GAP // 2
     right = pixels(size.width - RIGHT_MARGIN)
     drawn = []
@@ -70,10 +71,12 @@ def amount_axis(low: int, high: int, size: Size) -> AmountAxis:
     return AmountAxis(Markup("").join(drawn), left, scale)
 
 
-def time_labels(scale: Scale, zone: ZoneInfo, *, anchor: int, last: int, size: Size) -> Markup:
+def time_labels(
+    scale: Scale, zone: ZoneInfo, *, anchor: int, last: int, size: Size, spoken: Language = ENGLISH
+) -> Markup:
     """Label round times from the scale's first one up to `last`."""
     count_max = (scale.end - scale.start) // _TIME_LABEL_WIDTH
-    ticks = time_ticks(scale.low, last, zone, anchor=anchor, count_max=count_max)
+    ticks = time_ticks(scale.low, last, zone, anchor=anchor, count_max=count_max, spoken=spoken)
     return labels_below([Label(scale.position(tick.at), tick.label) for tick in ticks], size)
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from farebox.core.money import divide_rounding_half_up
 from farebox.service.insight.usage import UsageLine, sum_of_quantities
+from farebox.service.languages import ENGLISH, Language, gettext_noop
 from farebox.web.charts.svg import clean
 from farebox.web.charts.times import HOUR, local, midnight
 
@@ -20,7 +21,7 @@ COLOURS: Final = 12
 
 OTHER_COLOUR: Final = "t-other"
 
-OTHER: Final = "other types"
+OTHER: Final = gettext_noop("other types")
 
 
 class UsageType(Struct, frozen=True):
@@ -71,18 +72,19 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: f"t{index % COLOURS + 1}" for index, name in enumerate(dict.fromkeys(names))}
 
 
-def usage_types(buckets: Sequence[UsageLine], names: Sequence[str] = ()) -> list[UsageType]:
+def usage_types(buckets: Sequence[UsageLine], names: Sequence[str] = (), spoken: Language = ENGLISH) -> list[UsageType]:
     """Sum usage up by type, the costliest first; those beyond TYPES_MAX become one, which comes last.
 
     Args:
         buckets: what there is of each type in each hour or day.
         names: all request types, in the order in which they were first priced.
+        spoken: the reader's language.
     """
     ordered = _sums(buckets)
     by_name = colours([*names, *sorted(name for name, _ in ordered)])
     named = [(by_name[name], clean(name), sums) for name, sums in ordered[:TYPES_MAX]]
     if rest := [sums for _, sums in ordered[TYPES_MAX:]]:
-        named.append((OTHER_COLOUR, OTHER, [sum(values) for values in zip(*rest, strict=True)]))
+        named.append((OTHER_COLOUR, spoken.gettext(OTHER), [sum(values) for values in zip(*rest, strict=True)]))
     # Of the types that are put together, the units are not the same.
     quantities = {
         clean(name): sum_of_quantities(*(line.quantities for line in buckets if line.request_type == name))

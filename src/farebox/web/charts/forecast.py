@@ -9,6 +9,7 @@ from farebox.core.money import divide_rounding_half_up
 from farebox.service.insight.burn_model import BurnCurve
 from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, Losses
 from farebox.service.insight.history import Cone
+from farebox.service.languages import ENGLISH, Language
 from farebox.web.charts.axes import Plot
 from farebox.web.charts.svg import titled
 from farebox.web.charts.times import DAY, HOUR, weekday_label
@@ -35,7 +36,7 @@ def lowest_ahead(cone: Cone | None, end: int) -> int:
     return 0 if cone is None else _fast(cone, end)[-1][1]
 
 
-def draw_cone(cone: Cone | None, plot: Plot, zone: ZoneInfo) -> Markup:
+def draw_cone(cone: Cone | None, plot: Plot, zone: ZoneInfo, spoken: Language = ENGLISH) -> Markup:
     """Draw a cone as far as the chart goes: along the slow pace, and back along the fast one."""
     if cone is None:
         return Markup("")
@@ -45,13 +46,13 @@ def draw_cone(cone: Cone | None, plot: Plot, zone: ZoneInfo) -> Markup:
     outline = [*slow, *corner, *_fast(cone, end)[:0:-1]]
     likely = titled(
         "path",
-        _likely(cone, zone),
+        _likely(cone, zone, spoken),
         class_="cone",
         d=f"M{plot.positions(outline).replace(' ', ' L')} Z",
     )
     usual = titled(
         "polyline",
-        f"At the usual pace it lasts {_until(cone, cone.usual, zone)}",
+        _usual(cone, zone, spoken),
         class_="ahead",
         points=plot.positions(
             _pace(cone, cone.usual, cone.usual_losses, None if cone.curves is None else cone.curves.usual, end)
@@ -60,15 +61,21 @@ def draw_cone(cone: Cone | None, plot: Plot, zone: ZoneInfo) -> Markup:
     return likely + usual
 
 
-def _likely(cone: Cone, zone: ZoneInfo) -> str:
+def _likely(cone: Cone, zone: ZoneInfo, spoken: Language) -> str:
     if _is_far(cone, cone.fast):
-        return "Not likely to run out within a year"
-    until = "or later" if _is_far(cone, cone.slow) else f"to {weekday_label(cone.slow, zone)}"
-    return f"Likely to run out {weekday_label(cone.fast, zone)} {until}"
+        return spoken.gettext("Not likely to run out within a year")
+    first = weekday_label(cone.fast, zone, spoken)
+    if _is_far(cone, cone.slow):
+        return spoken.gettext("Likely to run out %(first)s or later", first=first)
+    last = weekday_label(cone.slow, zone, spoken)
+    return spoken.gettext("Likely to run out %(first)s to %(last)s", first=first, last=last)
 
 
-def _until(cone: Cone, used_up_at: int, zone: ZoneInfo) -> str:
-    return "over a year" if _is_far(cone, used_up_at) else f"until {weekday_label(used_up_at, zone)}"
+def _usual(cone: Cone, zone: ZoneInfo, spoken: Language) -> str:
+    if _is_far(cone, cone.usual):
+        return spoken.gettext("At the usual pace it lasts over a year")
+    day = weekday_label(cone.usual, zone, spoken)
+    return spoken.gettext("At the usual pace it lasts until %(day)s", day=day)
 
 
 def _is_far(cone: Cone, used_up_at: int) -> bool:

@@ -11,7 +11,8 @@ from farebox.service.insight.revenue import Month, MonthFigures
 from farebox.web.charts.axes import RIGHT_MARGIN, AmountAxis, Label, amount_axis, labels_below
 from farebox.web.charts.scales import pixels
 from farebox.web.charts.svg import Size, image, text, titled
-from farebox.web.charts.times import MONTHS
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 REVENUE: Final = Size(5000, 2300, 120)
 REVENUE_NARROW: Final = Size(2800, 2000, 120, amounts_max=4)
@@ -72,7 +73,7 @@ def owed_chart(figures: Sequence[MonthFigures], *, currency: str, is_narrow: boo
 
 def month_name(month: Month) -> str:
     """Write a month in words: Nov 2026."""
-    return f"{MONTHS[month.month - 1]} {month.year}"
+    return f"{_MONTHS[month.month - 1]} {month.year}"
 
 
 def _chart(
@@ -88,7 +89,7 @@ def _chart(
         gap = (end - start) // _BAR_SHARE
         drawn.append(_bar(segments, axis, x=start + gap, width=end - start - 2 * gap))
         # January has the year for a name, which is told nowhere else.
-        name = str(month.month.year) if month.month.month == 1 else MONTHS[month.month.month - 1]
+        name = str(month.month.year) if month.month.month == 1 else _MONTHS[month.month.month - 1]
         labels.append(Label((start + end) // 2, name))
     if not any(tops):
         x, y = pixels(axis.left + width // 2), pixels(size.height // 2)

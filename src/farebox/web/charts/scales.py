@@ -9,8 +9,14 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core.money import MICROS_PER_UNIT
+from farebox.service.languages import ENGLISH, Language, gettext_noop
 
-_SUFFIXES: Final = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
+_SUFFIXES: Final = (
+    (10**12, gettext_noop("%(amount)sT")),
+    (10**9, gettext_noop("%(amount)sB")),
+    (10**6, gettext_noop("%(amount)sM")),
+    (10**3, gettext_noop("%(amount)sk")),
+)
 _SUFFIX_FROM_UNITS: Final = 10_000
 
 
@@ -56,18 +62,19 @@ def amount_ticks(low: int, high: int, *, count_max: int) -> list[int]:
         power *= 10
 
 
-def short_amounts(ticks: Sequence[int]) -> list[str]:
+def short_amounts(ticks: Sequence[int], spoken: Language = ENGLISH) -> list[str]:
     """Write round amounts in short, all with the same suffix: 0, 200, 400; 0, 0.5M, 1M."""
     most = max(abs(tick) for tick in ticks) // MICROS_PER_UNIT
-    units, suffix = (1, "")
+    units, suffix = (1, "%(amount)s")
     if most >= _SUFFIX_FROM_UNITS:
         units, suffix = next(item for item in _SUFFIXES if item[0] <= most)
-    return [_short_amount(tick, units * MICROS_PER_UNIT, suffix) for tick in ticks]
+    return [_short_amount(tick, units * MICROS_PER_UNIT, suffix, spoken) for tick in ticks]
 
 
-def _short_amount(tick: int, micros_per_suffix: int, suffix: str) -> str:
+def _short_amount(tick: int, micros_per_suffix: int, suffix: str, spoken: Language) -> str:
     if tick == 0:
         return "0"
     whole, rest = divmod(abs(tick), micros_per_suffix)
     decimals = str(rest).rjust(len(str(micros_per_suffix)) - 1, "0").rstrip("0") if rest else ""
-    return f"{'-' if tick < 0 else ''}{whole:,}{f'.{decimals}' if decimals else ''}{suffix}"
+    amount = spoken.digits(f"{whole:,}{f'.{decimals}' if decimals else ''}")
+    return f"{'-' if tick < 0 else ''}{spoken.gettext(suffix, amount=amount)}"

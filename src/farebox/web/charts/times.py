@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+from farebox.service.languages import ENGLISH, Language
+
 HOUR: Final = 3_600_000_000
 DAY: Final = 24 * HOUR
 
@@ -29,7 +29,9 @@ class TimeTick(Struct, frozen=True):
     label: str
 
 
-def time_ticks(start: int, end: int, zone: ZoneInfo, *, anchor: int, count_max: int) -> list[TimeTick]:
+def time_ticks(
+    start: int, end: int, zone: ZoneInfo, *, anchor: int, count_max: int, spoken: Language = ENGLISH
+) -> list[TimeTick]:
     """List round times of a zone from `start` to `end`, about `count_max` at most.
 
     Days are those a whole number of steps before or after the anchor's day.
@@ -40,7 +42,7 @@ def time_ticks(start: int, end: int, zone: ZoneInfo, *, anchor: int, count_max: 
             break
     else:
         times = _midnights(start, end, zone, anchor=anchor, count_max=count_max)
-    return [TimeTick(at, _tick_label(at, zone)) for at in sorted(set(times)) if start <= at <= end]
+    return [TimeTick(at, _tick_label(at, zone, spoken)) for at in sorted(set(times)) if start <= at <= end]
 
 
 def local(micros: int, zone: ZoneInfo) -> datetime:
@@ -53,21 +55,20 @@ def midnight(day: date, zone: ZoneInfo) -> int:
     return int(datetime.combine(day, time(), zone).timestamp()) * _MICROS_PER_SECOND
 
 
-def day_label(day: date) -> str:
+def day_label(day: date, spoken: Language = ENGLISH) -> str:
     """Write a day: 22 Nov."""
-    return f"{day.day} {MONTHS[day.month - 1]}"
+    return spoken.short_day(day, is_year_shown=False)
 
 
-def weekday_label(micros: int, zone: ZoneInfo) -> str:
+def weekday_label(micros: int, zone: ZoneInfo, spoken: Language = ENGLISH) -> str:
     """Write the day of a time, with its weekday: Sun 22 Nov."""
-    day = local(micros, zone).date()
-    return f"{WEEKDAYS[day.weekday()]} {day_label(day)}"
+    return spoken.weekday(local(micros, zone))
 
 
-def time_label(micros: int, zone: ZoneInfo) -> str:
+def time_label(micros: int, zone: ZoneInfo, spoken: Language = ENGLISH) -> str:
     """Write a time: 22 Nov, 14:05."""
     moment = local(micros, zone)
-    return f"{day_label(moment.date())}, {moment:%H:%M}"
+    return f"{day_label(moment, spoken)}, {moment:%H:%M}"
 
 
 def _times_of_day(first: date, last: date, minutes: int, zone: ZoneInfo) -> Iterator[int]:
@@ -91,6 +92,6 @@ def _midnights(start: int, end: int, zone: ZoneInfo, *, anchor: int, count_max: 
         yield midnight(day + timedelta(days=number * step), zone)
 
 
-def _tick_label(at: int, zone: ZoneInfo) -> str:
+def _tick_label(at: int, zone: ZoneInfo, spoken: Language) -> str:
     moment = local(at, zone)
-    return day_label(moment.date()) if moment.time() == time() else f"{moment:%H:%M}"
+    return day_label(moment, spoken) if moment.time() == time() else f"{moment:%H:%M}"

@@ -34,6 +34,10 @@ _ROLES: Final = {
     Audience.MEMBER: frozenset({Role.OWNER, Role.MEMBER}),
     Audience.OWNER: frozenset({Role.OWNER}),
 }
+_NOT_ALLOWED: Final = {
+    Audience.MEMBER: "Only members and owners may do this. Ask one of yours",
+    Audience.OWNER: "Only owners may do this. Ask one of yours",
+}
 
 
 class AccessControl:
@@ -105,8 +109,7 @@ class AccessControl:
             if request.role in _ROLES[audience]:
                 return None
             if request.role is not None:
-                words = " and ".join(sorted(role.name.lower() + "s" for role in _ROLES[audience]))
-                raise ApiError(403, "forbidden", f"Only {words} may do this. Ask one of yours")
+                raise ApiError(403, "forbidden", _NOT_ALLOWED[audience])
         support = await self._signed_in(request, Realm.SUPPORT, page)
         if support is not None and audience == Audience.VIEWER and request.http.method != "POST":
             request.signed_in = support

@@ -5,21 +5,24 @@ from collections.abc import Sequence
 from farebox.core.alerting.runway_thresholds import RUNWAY_THRESHOLDS_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.service import inputs
+from farebox.service.languages import ENGLISH, Language
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.forms import Form
 
 
-def optional_amount(form: Form, field: str, currency: str, *, is_zero_allowed: bool = False) -> str | None:
+def optional_amount(
+    form: Form, field: str, currency: str, *, is_zero_allowed: bool = False, spoken: Language = ENGLISH
+) -> str | None:
     """Read an amount that may be left out; None if it was.
 
     Raises:
         InvalidInput: something was typed that is no amount.
     """
     text = form.text(field)
-    return typed_amount(field, text, currency, is_zero_allowed=is_zero_allowed) if text else None
+    return typed_amount(field, text, currency, is_zero_allowed=is_zero_allowed, spoken=spoken) if text else None
 
 
-def typed_thresholds(form: Form, field: str, currency: str, credit_limit: int) -> list[str]:
+def typed_thresholds(form: Form, field: str, currency: str, credit_limit: int, spoken: Language = ENGLISH) -> list[str]:
     """Read the fields of thresholds, an amount in each, down to the credit limit in micros; empty ones don't count.
 
     Raises:
@@ -29,7 +32,8 @@ def typed_thresholds(form: Form, field: str, currency: str, credit_limit: int) -
     for number, text in enumerate(form.each(field), 1):
         if text.strip():
             name = f"{field}-{number}"
-            typed.append(typed_amount(name, text, currency, is_zero_allowed=True, is_minus_allowed=True))
+            amount = typed_amount(name, text, currency, is_zero_allowed=True, is_minus_allowed=True, spoken=spoken)
+            typed.append(amount)
             inputs.thresholds(name, typed[-1:], credit_limit=credit_limit, currency=currency)
     return typed
 

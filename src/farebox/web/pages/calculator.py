@@ -8,10 +8,13 @@ from msgspec import Struct
 
 from farebox.core.prices import REQUESTS, Price
 from farebox.core.pricing.rules import QUANTITY_MAX
-from farebox.presenters.cost_words import CostWords
-from farebox.presenters.quote_words import asked_words, quote_words
+from farebox.presenters.pricing.cost_words import CostWords
+from farebox.presenters.pricing.quote_words import asked_words, quote_words
 from farebox.service.errors import ServiceError
+from farebox.service.languages import ENGLISH
 from farebox.service.ledger.quotes import QuoteAsked
+from farebox.web.pages.form_messages import in_language
+from farebox.web.pages.forms import sentence
 from farebox.web.pages.request import PageRequest
 
 TYPES_MAX: Final = 200
@@ -21,7 +24,9 @@ _PREFIX: Final = "of-"
 _SAMPLE_UNITS: Final = 1_000
 """How much of each line is tried at first."""
 
-_NUMBER: Final = re.compile("[0-9]{1,3}(?:[ ,_]?[0-9]{3})*|[0-9]{1,13}", re.ASCII)
+_SIGNS: Final = " ,._'\u2019\u00a0\u202f"
+_NUMBER: Final = re.compile(f"[0-9]{{1,3}}(?:[{_SIGNS}]?[0-9]{{3}})*|[0-9]{{1,13}}", re.ASCII)
+"""A whole number, its thousands apart as any language writes them: it has no decimals that could be meant."""
 
 
 class QuantityField(Struct, frozen=True):
@@ -64,11 +69,13 @@ async def calculator(
     prices = {price.request_type: price for price in in_force if not price.is_variable}
     if not prices:
         return None
-    types = sorted(prices)
+    spoken, types = request.language, sorted(prices)
     name = request.query("type", types[0])
     price = prices.get(name)
     if price is None:
-        return Calculator(page, types, name, (), f"There is no price to work out for {name[:200]!r}.")
+        return Calculator(
+            page, types, name, (), spoken.gettext("There is no price to work out for “%(type)s”.", type=name[:200])
+        )
     fields = _fields(request, price)
     if any(field.error for field in fields):
         return Calculator(page, types, name, fields)
@@ -76,12 +83,12 @@ async def calculator(
     try:
         quoted = await request.services.quotes.quote(QuoteAsked(name, quantities=quantities or None), merchant_id)
     except ServiceError as error:
-        return Calculator(page, types, name, fields, f"{error.message}.")
+        return Calculator(page, types, name, fields, f"{in_language(sentence(error.message), spoken)}.")
     return Calculator(
         *(page, types, name, fields),
-        asked=asked_words(quoted),
+        asked=asked_words(quoted, spoken),
         currency=quoted.currency or "",
-        cost=quote_words(quoted),
+        cost=quote_words(quoted, spoken),
     )
 
 
@@ -89,14 +96,15 @@ def _fields(request: PageRequest, price: Price) -> Sequence[QuantityField]:
     """Read what was typed for each line of a price; a sample, if nothing was."""
     typed = {name: request.query(_PREFIX + name).strip() for name in price.names}
     if not any(typed.values()):
-        typed = {name: "1" if name == REQUESTS else f"{_SAMPLE_UNITS:,}" for name in typed}
+        sample = f"{_SAMPLE_UNITS:,}" if request.language is ENGLISH else str(_SAMPLE_UNITS)
+        typed = {name: "1" if name == REQUESTS else sample for name in typed}
+    wrong = request.language.gettext(
+        "Write a whole number, at most %(count)s.", count=request.language.number(QUANTITY_MAX)
+    )
     return [
-        QuantityField(name, _PREFIX + name, text, "" if not text or _is_number(text) else _WRONG)
+        QuantityField(name, _PREFIX + name, text, "" if not text or _is_number(text) else wrong)
         for name, text in typed.items()
     ]
-
-
-_WRONG: Final = f"Write a whole number, at most {QUANTITY_MAX:,}."
 
 
 def _is_number(text: str) -> bool:
@@ -104,4 +112,4 @@ def _is_number(text: str) -> bool:
 
 
 def _number(text: str) -> int:
-    return int(re.sub("[ ,_]", "", text))
+    return int(re.sub(f"[{_SIGNS}]", "", text))

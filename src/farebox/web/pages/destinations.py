@@ -17,6 +17,7 @@ from farebox.presenters.events import event_body
 from farebox.service import parsing
 from farebox.service.errors import Forbidden, InvalidInput, Missing, ServiceError
 from farebox.service.event_types import offered_types, types_of
+from farebox.service.languages import gettext_noop
 from farebox.service.people.destinations import (
     Channel,
     Delivery,
@@ -39,7 +40,12 @@ _BEFORE: Final = "before"
 _FIELDS: Final = {"overlapSeconds": "overlap"}
 _URL: Final = "url"
 _SECRET_URL: Final = "secret_url"  # noqa: S105 - a chat's URL is a secret: the field is never filled in again.
-OVERLAPS: Final = {"0": "not at all", "3600": "for an hour", "86400": "for a day", "604800": "for a week"}
+OVERLAPS: Final = {
+    "0": gettext_noop("not at all"),
+    "3600": gettext_noop("for an hour"),
+    "86400": gettext_noop("for a day"),
+    "604800": gettext_noop("for a week"),
+}
 """How long the secret before may go on: words, by the seconds as a form sends them."""
 
 
@@ -171,17 +177,18 @@ class DestinationPages(ABC):
         here = self._url(request, destination)
         if not whose.may_change(destination):
             return request.redirect(here)
+        say = request.language.gettext
         preview = Preview(
             action=f"{here}/delete",
             back=here,
-            question=f"Delete {destination.name}?",
+            question=say("Delete %(name)s?", name=destination.name),
             facts=facts_of(
-                ("Where", destination.url),
-                ("Made", moment(destination.created_at, request.zone)),
-                ("From then on", "nothing is sent there, and what waits for it is dropped"),
-                ("Taking it back", "is not possible; to pause it, turn it off instead"),
+                (say("Where"), destination.url),
+                (say("Made"), moment(destination.created_at, request.zone, spoken=request.language)),
+                (say("From then on"), say("nothing is sent there, and what waits for it is dropped")),
+                (say("Taking it back"), say("is not possible; to pause it, turn it off instead")),
             ),
-            button="Delete it",
+            button=say("Delete it"),
             is_danger=True,
             is_done_once=True,
         )
@@ -320,7 +327,7 @@ class DestinationPages(ABC):
             status,
             whose=whose,
             is_chat=channel == Channel.CHAT,
-            offered=self._offered(whose, request.form.all("types") if status != 200 else None),
+            offered=self._offered(request, whose, request.form.all("types") if status != 200 else None),
         )
 
     async def _one(self, request: PageRequest, status: int = 200) -> Response:
@@ -342,18 +349,18 @@ class DestinationPages(ABC):
             is_on=destination.state == DestinationState.ON,
             is_disabled=destination.state == DestinationState.DISABLED,
             types=types_of(destination.kinds),
-            offered=self._offered(whose, chosen),
-            overlaps=list(OVERLAPS.items()),
+            offered=self._offered(request, whose, chosen),
+            overlaps=[(seconds, request.language.gettext(words)) for seconds, words in OVERLAPS.items()],
             sent=sent,
             errors={each.delivery.key: last_error(each.delivery, each.attempt) for each in sent},
             older=_cursor(destination, sent) if is_more else None,
             now=request.services.console.now(),
         )
 
-    def _offered(self, whose: Whose, chosen: Sequence[str] | None) -> list[tuple[str, str, bool]]:
+    def _offered(self, request: PageRequest, whose: Whose, chosen: Sequence[str] | None) -> list[tuple[str, str, bool]]:
         """List the events to choose from: name, words, and whether it is chosen; all are, if None was yet."""
-        offered = offered_types(is_operator=whose.merchant_id is None)
-        return [(name, EVENT_WORDS[name], chosen is None or name in chosen) for name in offered]
+        offered, say = offered_types(is_operator=whose.merchant_id is None), request.language.gettext
+        return [(name, say(EVENT_WORDS[name]), chosen is None or name in chosen) for name in offered]
 
     async def _made(self, request: PageRequest, made: NewDestination, *, is_new: bool) -> Response:
         """Show a secret, this once; a chat has none."""
@@ -369,7 +376,7 @@ class DestinationPages(ABC):
             "destinations_root": self.url(request),
             "states": STATE_WORDS,
             "event_types": EVENT_TYPES,
-            "event_words": EVENT_WORDS,
+            "event_words": {name: request.language.gettext(words) for name, words in EVENT_WORDS.items()},
         }
         return await self.page(request, f"destinations/{name}.html", status, **{**known, **values})
 

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from farebox.core.prices import Price
 from farebox.core.transfers import Transfer
-from farebox.presenters.charge_words import ChargeWords, charge_words, priced_of
+from farebox.presenters.pricing.charge_words import ChargeWords, charge_words, priced_of
 from farebox.web.pages.request import PageRequest
 
 
@@ -27,4 +27,4 @@ async def explanation(
     price = await request.services.prices.named_by(priced or transfer)
     if priced is None or price is None:
         return Explanation(price)
-    return Explanation(price, priced, charge_words(price, priced, currency, request.zone))
+    return Explanation(price, priced, charge_words(price, priced, currency, request.zone, request.language))

@@ -7,9 +7,9 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from farebox.core import ids
-from farebox.core.currencies import format_money_with_code
 from farebox.presenters.key_usage import key_usage_csv, key_usage_sums
 from farebox.service.insight import quarters
+from farebox.service.languages import Language, gettext_noop
 from farebox.service.operator.key_budgets import UNITS, KeyBudget
 from farebox.service.operator.merchants import ApiKey
 from farebox.web.pages import render
@@ -20,7 +20,12 @@ from farebox.web.pages.request import PageRequest
 DAYS: Final = 30
 """How many days of usage a page tells of."""
 
-_EACH: Final = {"day": "A day", "week": "A week, from Monday on", "month": "A month", "total": "In all"}
+_EACH: Final = {
+    "day": gettext_noop("A day"),
+    "week": gettext_noop("A week, from Monday on"),
+    "month": gettext_noop("A month"),
+    "total": gettext_noop("In all"),
+}
 
 
 class TypedBudget(Struct, frozen=True):
@@ -31,10 +36,10 @@ class TypedBudget(Struct, frozen=True):
     currency: str
 
 
-def budget_units(budget: KeyBudget | None) -> list[tuple[str, str, int | None]]:
+def budget_units(budget: KeyBudget | None, spoken: Language) -> list[tuple[str, str, int | None]]:
     """List how long limits may be for: the field of each, its words, and the limit that is set, in micros."""
     amounts = {} if budget is None else {limit.word: limit.amount for limit in budget.limits}
-    return [(word, _EACH[word], amounts.get(word)) for word in UNITS]
+    return [(word, spoken.gettext(_EACH[word]), amounts.get(word)) for word in UNITS]
 
 
 async def typed_budget(request: PageRequest, key: ApiKey) -> TypedBudget:
@@ -44,7 +49,10 @@ async def typed_budget(request: PageRequest, key: ApiKey) -> TypedBudget:
         InvalidInput: something was typed that is no amount.
     """
     currency = (await request.services.merchants.get(key.merchant_id or 0))[1].currency
-    typed = {word: optional_amount(request.form, word, currency, is_zero_allowed=True) for word in UNITS}
+    typed = {
+        word: optional_amount(request.form, word, currency, is_zero_allowed=True, spoken=request.language)
+        for word in UNITS
+    }
     zone = request.form.text("zone") or request.zone.key
     return TypedBudget({word: text for word, text in typed.items() if text is not None}, zone, currency)
 
@@ -52,25 +60,28 @@ async def typed_budget(request: PageRequest, key: ApiKey) -> TypedBudget:
 async def budget_preview(request: PageRequest, key: ApiKey, typed: TypedBudget, here: str) -> Preview:
     """Tell what a budget comes to: its limits, what was spent so far, and what is refused from then on."""
     would_be = await request.services.key_budgets.would_be(key, typed.limits, zone=typed.zone)
-    facts = []
+    spoken, say, facts = request.language, request.language.gettext, []
     for limit in would_be.limits:
         amount, spent, left = (
-            format_money_with_code(micros, typed.currency) for micros in (limit.amount, limit.spent, limit.left)
+            spoken.money(micros, typed.currency) for micros in (limit.amount, limit.spent, limit.left)
         )
-        facts.append((_EACH[limit.word], f"{amount}; {spent} is spent already, {left} is left"))
+        words = say("%(amount)s; %(spent)s is spent already, %(left)s is left", amount=amount, spent=spent, left=left)
+        facts.append((say(_EACH[limit.word]), words))
     if typed.limits:
-        facts.append(("Time zone", typed.zone))
-        facts.append(("From then on", "charges and holds that name the key beyond it are refused"))
+        facts.append((say("Time zone"), typed.zone))
+        facts.append((say("From then on"), say("charges and holds that name the key beyond it are refused")))
+        question = say("Set the budget of the key %(key)s?", key=key.hint)
     else:
-        facts.append(("From then on", "the key spends as much as there is in the balance"))
+        facts.append((say("From then on"), say("the key spends as much as there is in the balance")))
+        question = say("Take the budget of %(key)s away?", key=key.hint)
     return Preview(
         action=f"{here}/budget",
         back=here,
-        question=f"Set the budget of the key {key.hint}?" if typed.limits else f"Take the budget of {key.hint} away?",
+        question=question,
         facts=facts,
-        button="Set the budget" if typed.limits else "Take it away",
-        fields={**typed.limits, "zone": typed.zone, "is_sure": "yes"},
-        notice="Nothing is left of it now, so that nothing goes through." if would_be.is_used_up else "",
+        button=say("Set the budget") if typed.limits else say("Take it away"),
+        fields={**{word: request.form.text(word) for word in typed.limits}, "zone": typed.zone, "is_sure": "yes"},
+        notice=say("Nothing is left of it now, so that nothing goes through.") if would_be.is_used_up else "",
     )
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from farebox.core import ids
 from farebox.presenters.keys import KEY_KIND_WORDS, has_ended, is_working
 from farebox.service.errors import InvalidInput, Missing, ServiceError
+from farebox.service.languages import Language
 from farebox.service.operator.merchants import ApiKey, NewKey
 from farebox.service.repeats import RequestKey
 from farebox.web.pages.forms import typed_time
@@ -189,56 +190,60 @@ class KeyPages(ABC):
     def _revocation(self, request: PageRequest, key: ApiKey, others: Sequence[ApiKey]) -> Preview:
         """Tell what it comes to to revoke a key, beside which these others work."""
         here, is_merchants = self._url(request, key), key.merchant_id is not None
-        notice, link = "", None
+        spoken, notice, link = request.language, "", None
+        say = spoken.gettext
         if is_merchants and not others:
-            notice = "No other key works: until one is made, no program can read the balance."
+            notice = say("No other key works: until one is made, no program can read the balance.")
         elif key.used_at is not None and request.services.console.now() - key.used_at < _IN_USE_MICROS:
-            notice = "It is in use. To let its program go on until it has another key, make a successor instead."
-            link = (here, "To the key")
+            notice = say("It is in use. To let its program go on until it has another key, make a successor instead.")
+            link = (here, say("To the key"))
         return Preview(
             action=f"{here}/revoke",
             back=here,
-            question=f"Revoke the key {key.hint}?",
+            question=say("Revoke the key %(key)s?", key=key.hint),
             facts=[
                 *_key_facts(request, key),
-                *([("Other keys that work", f"{len(others):,}" if others else "none")] if is_merchants else []),
-                ("From then on", "every request with it is refused, at once"),
-                ("Taking it back", "is not possible; a new key can be made at any time"),
+                *_others(others, spoken, is_shown=is_merchants),
+                (say("From then on"), say("every request with it is refused, at once")),
+                (say("Taking it back"), say("is not possible; a new key can be made at any time")),
             ],
-            button="Revoke the key",
+            button=say("Revoke the key"),
             notice=notice,
             link=link,
             is_danger=True,
         )
 
     def _suspension(self, request: PageRequest, key: ApiKey) -> Preview:
-        here = self._url(request, key)
+        here, say = self._url(request, key), request.language.gettext
         return Preview(
             action=f"{here}/suspend",
             back=here,
-            question=f"Suspend the key {key.hint}?",
+            question=say("Suspend the key %(key)s?", key=key.hint),
             facts=[
                 *_key_facts(request, key),
-                ("From then on", "every request with it is refused, at once; what other keys do goes on"),
-                ("Taking it back", "is possible at any time: resume the key"),
+                (say("From then on"), say("every request with it is refused, at once; what other keys do goes on")),
+                (say("Taking it back"), say("is possible at any time: resume the key")),
             ],
-            button="Suspend the key",
+            button=say("Suspend the key"),
             is_danger=True,
         )
 
     async def _ask_rotate(self, request: PageRequest, key: ApiKey) -> Response:
         """Tell what it comes to to make a key's successor that takes its place at once; nothing is changed."""
-        here = self._url(request, key)
+        here, say = self._url(request, key), request.language.gettext
         preview = Preview(
             action=f"{here}/rotate",
             back=here,
-            question=f"End the key {key.hint} now?",
+            question=say("End the key %(key)s now?", key=key.hint),
             facts=[
                 *_key_facts(request, key),
-                ("From then on", "every request with it is refused, at once; its successor works"),
-                ("Taking it back", "is not possible; to let the old key go on for a while, choose how long"),
+                (say("From then on"), say("every request with it is refused, at once; its successor works")),
+                (
+                    say("Taking it back"),
+                    say("is not possible; to let the old key go on for a while, choose how long"),
+                ),
             ],
-            button="Make its successor and end it",
+            button=say("Make its successor and end it"),
             fields={"overlap": _NO_OVERLAP, _IS_SURE: "yes"},
             is_danger=True,
             is_done_once=True,
@@ -262,9 +267,9 @@ class KeyPages(ABC):
             status,
             key=key,
             here=self._url(request, key),
-            overlaps=list(self.overlaps.items()),
+            overlaps=[(seconds, request.language.gettext(words)) for seconds, words in self.overlaps.items()],
             budget=budget,
-            units=budget_units(budget),
+            units=budget_units(budget, request.language),
         )
 
     async def _page(self, request: PageRequest, name: str, status: int = 200, **values: Any) -> Response:
@@ -273,10 +278,19 @@ class KeyPages(ABC):
         )
 
 
+def _others(others: Sequence[ApiKey], spoken: Language, *, is_shown: bool) -> list[tuple[str, str]]:
+    """Tell how many other keys work."""
+    count = spoken.number(len(others)) if others else spoken.gettext("none")
+    return [(spoken.gettext("Other keys that work"), count)] if is_shown else []
+
+
 def _key_facts(request: PageRequest, key: ApiKey) -> list[tuple[str, str]]:
     """Tell which key it is, and whether it is used."""
+    spoken, say = request.language, request.language.gettext
+    kind = KEY_KIND_WORDS[key.kind] if key.merchant_id is None else say("merchant")
+    used = say("not yet") if key.used_at is None else clock_time(key.used_at, request.zone, spoken=spoken)
     return facts_of(
-        ("Whose", f"{key.name}, {KEY_KIND_WORDS[key.kind]}" if key.name else None),
-        ("Made", moment(key.created_at, request.zone)),
-        ("Last used", "not yet" if key.used_at is None else clock_time(key.used_at, request.zone)),
+        (say("Whose"), f"{key.name}, {kind}" if key.name else None),
+        (say("Made"), moment(key.created_at, request.zone, spoken=spoken)),
+        (say("Last used"), used),
     )

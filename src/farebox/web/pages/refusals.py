@@ -25,7 +25,7 @@ async def refusals_of(
     lines = await request.services.refusals.read(
         merchant_id, by="day", first=str(first), last=str(last), zone=request.zone.key
     )
-    sums = refused_sums(lines)
+    sums = refused_sums(lines, request.language)
     return {
         "days": days,
         "by_day": refused_by_day(lines),

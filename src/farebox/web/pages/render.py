@@ -1,6 +1,6 @@
 """How pages become answers: the templates, what their values look like to people, and the headers of every page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cache, partial
 from importlib.resources import files
@@ -14,27 +14,28 @@ from starlette.responses import Response
 from farebox.core import ids
 from farebox.core.accounts import EFFECTS, Kind
 from farebox.core.approvals import REQUEST_NAMES
-from farebox.core.currencies import format_money, round_for_glance
+from farebox.core.currencies import round_for_glance
 from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
 from farebox.presenters.alert_words import alert_words, cause_words
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
-from farebox.presenters.charge_words import quantities_words
 from farebox.presenters.grant_words import ends_words, given_words, requested_terms, terms_words, types_words
 from farebox.presenters.grants import grant_transfer_id
 from farebox.presenters.holds import span_words
 from farebox.presenters.keys import KEY_KIND_WORDS, has_ended, key_state
-from farebox.presenters.price_words import rule_words
 from farebox.presenters.prices import price_words
-from farebox.presenters.times import MONTHS, at
+from farebox.presenters.pricing.charge_words import quantities_words
+from farebox.presenters.pricing.price_words import rule_words
+from farebox.presenters.times import at
 from farebox.presenters.users import user_role
 from farebox.service.insight.forecast import Runway
 from farebox.service.insight.runway_words import days_left, lasts, likely
-from farebox.service.languages import ENGLISH, Language, language
+from farebox.service.languages import ENGLISH, Language, gettext_noop, language
 from farebox.service.people.users import ROLES
 from farebox.service.request_words import requested
 from farebox.service.template_messages import message_functions
+from farebox.service.typed_amounts import amount_to_type
 from farebox.web.pages.assets import asset_url
 from farebox.web.pages.columns import align_columns
 
@@ -63,21 +64,6 @@ HEADERS: Final = {
 
 MAIL_HEADERS: Final = {**HEADERS, "Content-Security-Policy": MAIL_POLICY}
 
-TRANSLATED: Final = frozenset(
-    {
-        "accounts.html",
-        "forgotten.html",
-        "link.html",
-        "link_expired.html",
-        "profile.html",
-        "sign_in.html",
-        "two_factor.html",
-        "unsubscribe.html",
-        "unsubscribe_invalid.html",
-    }
-)
-"""The pages of which every word is a message; all others are in English, whoever reads them, and never half of them."""
-
 _SHOWN_KINDS: Final = (
     *(Kind.CHARGE, Kind.HOLD, Kind.CAPTURE, Kind.REFUND, Kind.TOP_UP_REVERSAL, Kind.GRANT, Kind.GRANT_EXPIRY),
 )
@@ -85,18 +71,25 @@ _SHOWN_KINDS: Final = (
 
 _TEMPLATES: Final = files("farebox.web") / "pages" / "templates"
 _KINDS: Final = {
-    Kind.TOP_UP: "Top-up",
-    Kind.TOP_UP_REVERSAL: "Top-up taken back",
-    Kind.CHARGE: "Charge",
-    Kind.REFUND: "Refund",
-    Kind.HOLD: "Held",
-    Kind.CAPTURE: "Captured",
-    Kind.RELEASE: "Released",
-    Kind.EXPIRE: "Hold expired",
-    Kind.ADJUSTMENT_CREDIT: "Adjustment",
-    Kind.ADJUSTMENT_DEBIT: "Adjustment",
-    Kind.GRANT: "Given credit",
-    Kind.GRANT_EXPIRY: "Given credit ended",
+    Kind.TOP_UP: gettext_noop("Top-up"),
+    Kind.TOP_UP_REVERSAL: gettext_noop("Top-up taken back"),
+    Kind.CHARGE: gettext_noop("Charge"),
+    Kind.REFUND: gettext_noop("Refund"),
+    Kind.HOLD: gettext_noop("Held"),
+    Kind.CAPTURE: gettext_noop("Captured"),
+    Kind.RELEASE: gettext_noop("Released"),
+    Kind.EXPIRE: gettext_noop("Hold expired"),
+    Kind.ADJUSTMENT_CREDIT: gettext_noop("Adjustment"),
+    Kind.ADJUSTMENT_DEBIT: gettext_noop("Adjustment"),
+    Kind.GRANT: gettext_noop("Given credit"),
+    Kind.GRANT_EXPIRY: gettext_noop("Given credit ended"),
+}
+_OF_A_REQUEST: Final = {
+    Kind.REFUND: gettext_noop("%(request)s: refund"),
+    Kind.HOLD: gettext_noop("%(request)s: held"),
+    Kind.CAPTURE: gettext_noop("%(request)s: %(amount)s captured"),
+    Kind.RELEASE: gettext_noop("%(request)s: released"),
+    Kind.EXPIRE: gettext_noop("%(request)s: hold expired"),
 }
 _BROWSERS: Final = (
     ("Edg/", "Edge"),
@@ -114,14 +107,13 @@ _SYSTEMS: Final = (
     ("CrOS", "ChromeOS"),
     ("Linux", "Linux"),
 )
-_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def page(template: str, values: Mapping[str, Any], *, status: int = 200, spoken: Language = ENGLISH) -> Response:
     """Answer with a page, in a language."""
     environment = _environment(spoken.code)
     return Response(
-        align_columns(environment.get_template(template).render(values)),
+        align_columns(environment.get_template(template).render(values), spoken),
         status_code=status,
         media_type="text/html",
         headers=dict(HEADERS),
@@ -131,11 +123,6 @@ def page(template: str, values: Mapping[str, Any], *, status: int = 200, spoken:
 def mail(text: str) -> Response:
     """Answer with a mail's HTML, as it is."""
     return Response(text, media_type="text/html", headers=dict(MAIL_HEADERS))
-
-
-def spoken_on(template: str, reader: Language) -> Language:
-    """Tell which language a page is in: its reader's if the whole of it is translated."""
-    return reader if template in TRANSLATED else ENGLISH
 
 
 def redirect(url: str) -> Response:
@@ -153,9 +140,9 @@ def csv_file(name: str, body: bytes) -> Response:
     return Response(body, media_type="text/csv", headers=file_headers(name))
 
 
-def short_money(micros: int, currency: str) -> str:
+def short_money(micros: int, currency: str, *, spoken: Language = ENGLISH) -> str:
     """Write an amount for a glance: rounded towards zero to the currency's decimals."""
-    return format_money(round_for_glance(micros, currency), currency)
+    return spoken.amount(round_for_glance(micros, currency), currency)
 
 
 def _days_left(runway: Runway, zone: ZoneInfo) -> int | None:
@@ -163,22 +150,17 @@ def _days_left(runway: Runway, zone: ZoneInfo) -> int | None:
     return days_left(runway, runway.until, zone)
 
 
-def number(value: int) -> str:
-    """Write a whole number, its thousands apart."""
-    return f"{value:,}"
-
-
-def moment(micros: int, zone: ZoneInfo) -> Markup:
+def moment(micros: int, zone: ZoneInfo, *, spoken: Language = ENGLISH) -> Markup:
     """Write a time for people, and exactly for machines and a pointer that rests on it."""
     time = at(micros, zone)
-    words = f"{time.day} {MONTHS[time.month - 1]} {time.year}, {time:%H:%M:%S}"
+    words = f"{spoken.short_day(time, is_year_shown=True)}, {time:%H:%M:%S}"
     return Markup('<time datetime="{}" title="{} {}">{}</time>').format(time.isoformat(), words, time.tzname(), words)
 
 
-def day(micros: int, zone: ZoneInfo) -> str:
+def day(micros: int, zone: ZoneInfo, *, spoken: Language = ENGLISH) -> str:
     """Write a day: Fri 27 Nov, with its year if that is far."""
     time = at(micros, zone)
-    return f"{_WEEKDAYS[time.weekday()]} {_day_of(time)}"
+    return spoken.weekday(time, is_year_shown=_is_far(time))
 
 
 def clock_time(micros: int, zone: ZoneInfo, *, spoken: Language = ENGLISH) -> Markup:
@@ -190,20 +172,16 @@ def clock_time(micros: int, zone: ZoneInfo, *, spoken: Language = ENGLISH) -> Ma
 
 
 def _day_of(time: datetime, spoken: Language = ENGLISH) -> str:
-    is_near = abs(time - datetime.now(time.tzinfo)) < timedelta(days=180)
-    return spoken.short_day(time, is_year_shown=not is_near)
+    return spoken.short_day(time, is_year_shown=_is_far(time))
 
 
-def joined(words: Sequence[str]) -> str:
-    """List words as people do: Ann, Ben and Carla."""
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+def _is_far(time: datetime) -> bool:
+    return abs(time - datetime.now(time.tzinfo)) >= timedelta(days=180)
 
 
-def kind_words(kind: int) -> str:
+def kind_words(kind: int, *, spoken: Language = ENGLISH) -> str:
     """Say what kind of transfer one is."""
-    return _KINDS[Kind(kind)]
+    return spoken.gettext(_KINDS[Kind(kind)])
 
 
 def request_words(kind: int) -> str:
@@ -211,16 +189,17 @@ def request_words(kind: int) -> str:
     return REQUEST_NAMES[kind].capitalize()
 
 
-def what(transfer: Transfer, currency: str) -> str:
+def what(transfer: Transfer, currency: str, *, spoken: Language = ENGLISH) -> str:
     """Say in a few words what a transfer was: image x 3; chat: 1,200 input: refund; top-up INV-1."""
-    words = _KINDS[Kind(transfer.kind)]
     if transfer.request_type is None:
+        words = spoken.gettext(_KINDS[Kind(transfer.kind)])
         return f"{words} {transfer.reference}" if transfer.reference else words
-    request = requested(transfer)
-    if transfer.kind == Kind.CAPTURE:
-        # The available balance is as it was, so the amount is told here.
-        words = f"{format_money(transfer.amount, currency)} {words}"
-    return request if transfer.kind == Kind.CHARGE else f"{request}: {words.lower()}"
+    request = requested(transfer, spoken)
+    if transfer.kind == Kind.CHARGE:
+        return request
+    # Of a capture the available balance is as it was, so the amount is told here.
+    told = {"amount": spoken.amount(transfer.amount, currency)} if transfer.kind == Kind.CAPTURE else {}
+    return spoken.gettext(_OF_A_REQUEST[Kind(transfer.kind)], request=request, **told)
 
 
 def wallet_before(transfer: Transfer) -> int:
@@ -228,10 +207,10 @@ def wallet_before(transfer: Transfer) -> int:
     return transfer.wallet_after - EFFECTS[Kind(transfer.kind)].wallet * transfer.amount
 
 
-def effect(transfer: Transfer, currency: str) -> Markup:
+def effect(transfer: Transfer, currency: str, *, spoken: Language = ENGLISH) -> Markup:
     """Write what a transfer did to the available balance, with its sign."""
     change = EFFECTS[Kind(transfer.kind)].wallet * transfer.amount
-    return Markup("{}{}").format("+" if change > 0 else "", format_money(change, currency))
+    return Markup("{}{}").format("+" if change > 0 else "", spoken.amount(change, currency))
 
 
 def browser_name(agent: str, *, spoken: Language = ENGLISH) -> str:
@@ -244,6 +223,33 @@ def browser_name(agent: str, *, spoken: Language = ENGLISH) -> str:
 def public_id(kind: str, number: int) -> str:
     """Write the public id of a merchant ("mer"), key ("key") and the like."""
     return ids.public_id(f"{kind}_", number)
+
+
+_SPOKEN: Final[Mapping[str, Callable[..., Any]]] = {
+    "alert_words": alert_words,
+    "browser_name": browser_name,
+    "cause_words": cause_words,
+    "clock_time": clock_time,
+    "day": day,
+    "effect": effect,
+    "ends_words": ends_words,
+    "given_words": given_words,
+    "kind_words": kind_words,
+    "lasts": lasts,
+    "likely": likely,
+    "moment": moment,
+    "price_words": price_words,
+    "quantities": quantities_words,
+    "requested": requested,
+    "rule_words": rule_words,
+    "short_money": short_money,
+    "span_words": span_words,
+    "terms_words": terms_words,
+    "typed_money": amount_to_type,
+    "types_words": types_words,
+    "what": what,
+}
+"""The filters that write in the reader's language."""
 
 
 @cache
@@ -259,44 +265,27 @@ def _environment(code: str) -> Environment:
     )
     environment.filters.update(
         money=spoken.amount,
-        short_money=short_money,
-        lasts=lasts,
-        likely=likely,
-        days_left=_days_left,
+        money_with_code=spoken.money,
         number=spoken.number,
-        moment=moment,
-        day=day,
-        alert_words=alert_words,
-        cause_words=cause_words,
-        clock_time=partial(clock_time, spoken=spoken),
-        joined=joined,
-        kind_words=kind_words,
+        percent=spoken.percent,
+        joined=spoken.listed,
+        known=spoken.known,
+        days_left=_days_left,
         request_words=request_words,
-        what=what,
-        requested=requested,
-        quantities=quantities_words,
-        effect=effect,
         wallet_before=wallet_before,
-        browser_name=partial(browser_name, spoken=spoken),
         public_id=public_id,
         roles_in_words=roles_in_words,
         key_state=key_state,
         has_ended=has_ended,
         key_kind=KEY_KIND_WORDS.__getitem__,
-        price_words=price_words,
-        rule_words=rule_words,
         user_role=user_role,
         approval_state=APPROVAL_STATE_WORDS.__getitem__,
-        span_words=span_words,
-        ends_words=ends_words,
         grant_transfer_id=grant_transfer_id,
-        given_words=given_words,
         requested_terms=requested_terms,
-        terms_words=terms_words,
-        types_words=types_words,
         audit_words=audit_words,
         called=called,
         actor_words=actor_words,
+        **{name: partial(words, spoken=spoken) for name, words in _SPOKEN.items()},
     )
     environment.globals.update(
         asset_url=asset_url,

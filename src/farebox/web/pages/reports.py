@@ -7,13 +7,13 @@ from starlette.responses import Response
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.report_mail import ReportOrder, ReportWriter, preview_report
 from farebox.service.errors import ServiceError
-from farebox.service.price_window_texts import DAY_NAMES
 from farebox.service.reports.choices import ALL_MERCHANTS, REPORT_KINDS, ReportKind
 from farebox.service.reports.periods import present_period
 from farebox.web.pages import render
 from farebox.web.pages.request import PageRequest, no_such_page
 
-WEEKDAYS: Final = tuple((str(number), name) for number, name in enumerate(DAY_NAMES, 1))
+_WEEKDAYS: Final = tuple(str(number) for number in range(1, 8))
+"""Monday to Sunday, as a form sends them."""
 _MONDAY: Final = "1"
 _FIELDS: Final = {"weekStart": "week_start"}
 
@@ -35,7 +35,7 @@ async def choices_of(request: PageRequest, merchant_id: int) -> dict[str, Any]:
         "has_statement": "statement" in request.form
         if is_typed
         else any(item.has_statement for item in chosen.values()),
-        "weekdays": WEEKDAYS,
+        "weekdays": [(number, request.language.weekday_name(int(number) - 1)) for number in _WEEKDAYS],
     }
 
 
@@ -48,7 +48,7 @@ async def save_choices(request: PageRequest, merchant_id: int) -> bool:
             merchant_id,
             wanted=[REPORT_KINDS[word] for word in request.form.all("report") if word in REPORT_KINDS],
             zone=request.form.text("zone"),
-            week_start=int(week_start) if week_start in dict(WEEKDAYS) else 0,
+            week_start=int(week_start) if week_start in _WEEKDAYS else 0,
             has_statement="statement" in request.form,
         )
     except ServiceError as error:

@@ -27,6 +27,7 @@ from farebox.web.envelope import ApiError, api_error
 from farebox.web.pages import cookies, render
 from farebox.web.pages.error_words import error_words
 from farebox.web.pages.flash import FLASH_PARAMETER, FLASHES
+from farebox.web.pages.form_messages import in_language
 from farebox.web.pages.forms import Form
 from farebox.web.pages.once import form_key, new_once_token, sent_once
 
@@ -153,8 +154,8 @@ class PageRequest(Struct):
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Answer with a page, which knows who asks."""
-        signed_in, spoken = self.signed_in, render.spoken_on(template, self.language)
-        self.form.errors = {name: spoken.known(message) for name, message in self.form.errors.items()}
+        signed_in, spoken = self.signed_in, self.language
+        self.form.errors = {name: in_language(message, spoken) for name, message in self.form.errors.items()}
         known = {
             "request": self,
             "form": self.form,
@@ -216,7 +217,7 @@ class PageRequest(Struct):
             template,
             status=cause.status,
             status_code=cause.status,
-            error=error_words(cause, error),
+            error=error_words(cause, error, self.language),
             start="/support" if self.is_console else "/",
         )
         for name, value in cause.headers:

@@ -100,29 +100,32 @@ class UserPages(ABC):
         user, login = member.user, member.login
         is_last_owner = user.role == Role.OWNER and all(other.role != Role.OWNER for other in others)
         may = not (is_last_owner and self.is_owner_needed)
-        notice = ""
+        spoken, say, notice = request.language, request.language.gettext, ""
         if not may:
-            notice = "They are the only owner, and an account keeps one: make somebody else an owner first."
+            notice = say("They are the only owner, and an account keeps one: make somebody else an owner first.")
         elif not others:
-            notice = "Nobody else is registered: from then on nobody is warned when the balance runs low."
+            notice = say("Nobody else is registered: from then on nobody is warned when the balance runs low.")
         elif is_last_owner:
-            notice = "They are the only owner: from then on nobody there can invite people or make keys."
+            notice = say("They are the only owner: from then on nobody there can invite people or make keys.")
         elif inputs.mailbox(user.email) == inputs.mailbox(request.login.email) and self.is_owner_needed:
-            notice = "This is you: you lose your own way in, and somebody else has to invite you again."
+            notice = say("This is you: you lose your own way in, and somebody else has to invite you again.")
         signed_in_at = None if login is None else login.signed_in_at
+        signed_in = say("never")
+        if signed_in_at is not None:
+            signed_in = clock_time(signed_in_at, request.zone, spoken=spoken)
         return Preview(
             action=f"{self.url(request)}/remove",
             back=self.url(request),
-            question=f"Remove {user.email}?",
+            question=say("Remove %(email)s?", email=user.email),
             facts=[
-                ("Role", ROLE_WORDS[Role(user.role)]),
-                ("Registered", moment(user.created_at, request.zone)),
-                ("Last signed in", "never" if signed_in_at is None else clock_time(signed_in_at, request.zone)),
-                ("From then on", "they get no mails about this account, and see nothing of it"),
-                ("Keys that they made", "go on working"),
-                ("Taking it back", "they can be invited again"),
+                (say("Role"), say(ROLE_WORDS[Role(user.role)])),
+                (say("Registered"), moment(user.created_at, request.zone, spoken=spoken)),
+                (say("Last signed in"), signed_in),
+                (say("From then on"), say("they get no mails about this account, and see nothing of it")),
+                (say("Keys that they made"), say("go on working")),
+                (say("Taking it back"), say("they can be invited again")),
             ],
-            button=f"Remove {user.email}" if may else "",
+            button=say("Remove %(email)s", email=user.email) if may else "",
             fields={"user": user.email},
             notice=notice,
             is_danger=True,

@@ -7,13 +7,13 @@ from typing import Final
 from msgspec import Struct
 from starlette.responses import Response
 
-from farebox.core.currencies import format_money
 from farebox.presenters.event_words import EVENT_WORDS
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.event_types import offered_types, types_of
 from farebox.service.people.choices import fixed_types
 from farebox.service.people.destinations import Destination
 from farebox.service.people.users import User
+from farebox.service.typed_amounts import amount_to_type
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.amounts import (
     runway_threshold_fields,
@@ -59,7 +59,7 @@ class AlertPages:
         """Set the thresholds anew, those in money and those in days left."""
         _, account = await request.services.merchants.get(request.merchant_id)
         try:
-            amounts = typed_thresholds(request.form, _AMOUNT, account.currency, account.credit_limit)
+            amounts = typed_thresholds(request.form, _AMOUNT, account.currency, account.credit_limit, request.language)
             days = typed_runway_thresholds(request.form, _DAYS)
             ensure_done(
                 await request.services.operations.set_thresholds(
@@ -99,7 +99,8 @@ class AlertPages:
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         merchant, account = await request.services.merchants.get(request.merchant_id)
-        amounts = [format_money(threshold.amount, account.currency) for threshold in account.thresholds]
+        spoken = request.language
+        amounts = [amount_to_type(threshold.amount, account.currency, spoken) for threshold in account.thresholds]
         return await account_page(
             request,
             "account/alerts.html",
@@ -113,7 +114,7 @@ class AlertPages:
                 item.days: item for item in await request.services.runway_thresholds.episodes(request.merchant_id)
             },
             choices=await _choices(request),
-            offered=[(name, EVENT_WORDS[name]) for name in offered_types(is_operator=False)],
+            offered=[(name, spoken.gettext(EVENT_WORDS[name])) for name in offered_types(is_operator=False)],
         )
 
 
@@ -133,6 +134,6 @@ async def _choices(request: PageRequest) -> Sequence[ChoiceColumn]:
         return []
     user = await _who_asks(request)
     fixed = fixed_types(user.role)
-    mail = ChoiceColumn(_MAIL, "E-mail", {*types_of(user.mail_kinds), *fixed}, fixed)
+    mail = ChoiceColumn(_MAIL, request.language.gettext("E-mail"), {*types_of(user.mail_kinds), *fixed}, fixed)
     own = [ChoiceColumn(each.id, each.name, types_of(each.kinds)) for each in await _own(request, user)]
     return [mail, *own]

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from farebox.service.languages import gettext_noop
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.destinations import DESTINATION, EVENT, DestinationPages, Whose
@@ -11,7 +12,7 @@ from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 _DESTINATIONS: Final = f"{ROOT}/webhooks"
-_EMPTY: Final = "Nothing is told to a server or a chat of yours yet. Mails go out all the same."
+_EMPTY: Final = gettext_noop("Nothing is told to a server or a chat of yours yet. Mails go out all the same.")
 
 
 class AccountDestinationPages(DestinationPages):
@@ -50,7 +51,7 @@ class AccountDestinationPages(DestinationPages):
         known = {
             "frame": "account/frame.html",
             "is_first": True,
-            "heading": "Webhooks and chats",
-            "empty": _EMPTY,
+            "heading": request.language.gettext("Webhooks and chats"),
+            "empty": request.language.gettext(_EMPTY),
         }
         return await account_page(request, template, status, **{**known, **values})

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 from starlette.responses import Response
 
 from farebox.core.commands import KeyKind
+from farebox.service.languages import gettext_noop
 from farebox.service.operator.merchants import NewKey
 from farebox.service.repeats import RequestKey
 from farebox.web.pages.account.common import account_page, account_url
@@ -21,7 +22,12 @@ _KEYS: Final = f"{ROOT}/keys"
 class AccountKeyPages(KeyPages):
     """A merchant's keys."""
 
-    overlaps: ClassVar = {"0": "not at all", "3600": "for an hour", "86400": "for a day", "604800": "for a week"}
+    overlaps: ClassVar = {
+        "0": gettext_noop("not at all"),
+        "3600": gettext_noop("for an hour"),
+        "86400": gettext_noop("for a day"),
+        "604800": gettext_noop("for a week"),
+    }
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""

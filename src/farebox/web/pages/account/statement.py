@@ -11,6 +11,7 @@ from starlette.responses import Response
 from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
+from farebox.service.languages import gettext_noop
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Page, Selection
 from farebox.web.pages.account.common import account_page
@@ -23,6 +24,19 @@ from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 ROWS: Final = 50
+_KIND_LABELS: Final = {
+    "top_up": gettext_noop("Top up"),
+    "top_up_reversal": gettext_noop("Top up reversal"),
+    "charge": gettext_noop("Charge"),
+    "refund": gettext_noop("Refund"),
+    "hold": gettext_noop("Hold"),
+    "capture": gettext_noop("Capture"),
+    "release": gettext_noop("Release"),
+    "expire": gettext_noop("Expire"),
+    "adjustment": gettext_noop("Adjustment"),
+    "grant": gettext_noop("Grant"),
+    "grant_expiry": gettext_noop("Grant expiry"),
+}
 _FILTERS: Final = ("from", "to", "kind", "type", "reference")
 _NOTHING: Final = Page([], None)
 
@@ -50,13 +64,14 @@ class StatementPages:
         except InvalidInput as error:
             request.form.fail(error)
             page = _NOTHING
+        say = request.language.gettext
         chosen = {name: request.query(name) for name in _FILTERS if request.query(name)}
         return await account_page(
             request,
             "account/statement.html",
             422 if request.form.errors else 200,
             page=page,
-            kinds=[("", "All kinds"), *((kind, kind.replace("_", " ").capitalize()) for kind in KINDS)],
+            kinds=[("", say("All kinds")), *((kind, say(_KIND_LABELS[kind])) for kind in KINDS)],
             cursor=cursor,
             chosen=urlencode(chosen),
             stretch=urlencode({name: text for name, text in chosen.items() if name in ("from", "to")}),

@@ -12,6 +12,7 @@ from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
 from farebox.presenters.prices import request_cost_words
 from farebox.service.inputs import format_time
+from farebox.service.languages import ENGLISH
 from farebox.web.pages import render
 from farebox.web.pages.preview import Preview, facts_of
 
@@ -30,7 +31,7 @@ def new_type(root: str, name: str, words: str, others: Sequence[str], fields: Ma
         facts=[
             ("Request type", name),
             ("Price", words),
-            ("Used so far", render.joined(shown) if not more else f"{', '.join(shown)}{more}"),
+            ("Used so far", ENGLISH.listed(shown) if not more else f"{', '.join(shown)}{more}"),
         ],
         button=f"Set a price for the new type {name}",
         fields=fields,

@@ -10,8 +10,8 @@ from farebox.core.prices import REQUESTS
 from farebox.core.pricing.costs import CostTooLarge, cost
 from farebox.core.pricing.rules import QUANTITY_MAX, Rule
 from farebox.core.pricing.times import rates_at
-from farebox.presenters.cost_words import CostWords, cost_words
-from farebox.presenters.price_words import RuleWords, rule_words, window_words
+from farebox.presenters.pricing.cost_words import CostWords, cost_words
+from farebox.presenters.pricing.price_words import RuleWords, rule_words, window_words
 from farebox.service.errors import InvalidInput
 from farebox.service.plain_values import listed
 from farebox.service.rule_documents import parse_rule

@@ -1,0 +1,1 @@
+"""Prices, charges, quotes and costs in words for people."""
