@@ -88,8 +88,9 @@ document.addEventListener("click", async (event) => {
   }
   await navigator.clipboard.writeText(source.textContent.trim());
   const label = button.textContent;
-  button.textContent = "Copied";
-  announce("Copied");
+  const copied = button.dataset.copied ?? "Copied";
+  button.textContent = copied;
+  announce(copied);
   setTimeout(() => { button.textContent = label; }, 1500);
 });
 
