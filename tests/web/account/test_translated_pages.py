@@ -60,9 +60,9 @@ FORMS: Final[Sequence[tuple[str, dict[str, str]]]] = (
 """Forms that show a secret, or what was wrong."""
 
 DATA: Final = (
-    "Northwind Imaging ann bob northwind example nobody batch nightly jobs orders no-such-type WELCOME-1 INV-1 R-1 "
-    "sorry for trying documents out https hooks.invalid farebox shop input output cached requests USD UTC Europe/Berlin "
-    "Nowhere Farebox curl Python JavaScript PHP Go owner member viewer"
+    "Northwind Imaging ann bob northwind example nobody batch nightly jobs orders no-such-type WELCOME-1 INV-1 "
+    "R-1 sorry for trying documents out https hooks.invalid farebox shop input output cached requests USD UTC "
+    "Europe/Berlin Nowhere Farebox curl Python JavaScript PHP Go owner member viewer"
 )
 WORD: Final = re.compile(r"[^\W\d_]{2,}")
 
