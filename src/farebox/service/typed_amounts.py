@@ -115,7 +115,7 @@ def _reads(digits: str, spoken: Language) -> bool:
 def _with_point(field: str, digits: str, spoken: Language) -> str:
     """Write digits that were typed in a language other than English with a point alone, before the decimals.
 
-    What is no amount stays as it is.
+    Text that is no amount stays as it is.
 
     Raises:
         InvalidInput: they have two meanings.

@@ -74,7 +74,7 @@ async def calculator(
     price = prices.get(name)
     if price is None:
         return Calculator(
-            page, types, name, (), spoken.gettext("There is no price to work out for “%(type)s”.", type=name[:200])
+            page, types, name, (), spoken.gettext("There is no price to work out for %(type)s.", type=repr(name[:200]))
         )
     fields = _fields(request, price)
     if any(field.error for field in fields):

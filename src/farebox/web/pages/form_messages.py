@@ -1,8 +1,8 @@
 """What forms and error pages say in other languages of what services tell in English.
 
 Services raise whole sentences, some with values in them: what somebody typed, an amount, a bound. Each is known here as
-it is raised, with a name for each value, so that it is said again in the reader's language with the values put in. What
-is not known here stays in English, as the API has it.
+it is raised, with a name for each value, so that it is said again in the reader's language with the values put in.
+Other sentences stay in English, as the API has them.
 """
 
 import re
@@ -113,7 +113,7 @@ FORM_MESSAGES: Final = (
     gettext_noop("Too many requests wait already; try again shortly"),
     gettext_noop("The database can't be reached or takes no writes; nothing was changed. Try again shortly"),
 )
-"""The sentences, as pages begin them: with a capital letter, unless a value comes first."""
+"""The sentences, as pages begin them: with a capital, unless a value comes first."""
 
 _PLACE: Final = re.compile(r"%\\\((\w+)\\\)s")
 _VALUES_MAX_CHARS: Final = 2_000
