@@ -19,6 +19,7 @@ THROUGH_ROUTER: Final = "benchmarks.apps:through_router"
 DEFAULT_COLLECTOR: Final = "benchmarks.apps:default_collector"
 SINGLE_COMMITS: Final = "benchmarks.apps:single_commits"
 METRICS: Final = "benchmarks.apps:metrics"
+TRACES: Final = "benchmarks.apps:traces"
 
 _BALANCE: Final = success_body(b'"9999999.9915"')
 _CHARGE: Final = success_body(
@@ -66,6 +67,12 @@ def single_commits() -> ASGIApp:
 def metrics() -> ASGIApp:
     """Make Farebox's application as it is when its metrics are read."""
     os.environ["FAREBOX_METRICS_TOKEN"] = secrets.token_hex(32)
+    return server.web_app()
+
+
+def traces() -> ASGIApp:
+    """Make Farebox's own application, which tells of one request of a hundred; nobody takes what it tells."""
+    os.environ["FAREBOX_TRACING"] = "on"
     return server.web_app()
 
 

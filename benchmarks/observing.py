@@ -1,7 +1,7 @@
-"""What metrics cost a charge in CPU time: `python -m benchmarks.observing`.
+"""What being observed costs a charge in CPU time: `python -m benchmarks.observing metrics`, or `traces`.
 
 Charges per second of two servers tell little on a machine that does something else meanwhile. So the same application
-runs here within one process, twice: with metrics and without, each over a ledger of its own. They take rounds of the
+runs here within one process, twice: observed and not, each over a ledger of its own. They take rounds of the
 same charges in turn, and the CPU time of each round is held to that of the round beside it.
 """
 
@@ -9,6 +9,7 @@ import asyncio
 import gc
 import secrets
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -24,6 +25,8 @@ from benchmarks.workload import Member, populate
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.server import GC_THRESHOLD, ServerMetrics, rate_limits
+from farebox.tracing.app import TracedApp
+from farebox.tracing.traces import Traces
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
 from farebox.web.pages.live import Live
@@ -31,6 +34,8 @@ from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.stopping import Stopping
 from farebox.web.watch import RequestWatch
 
+METRICS: Final = "metrics"
+TRACES: Final = "traces"
 AT_ONCE: Final = 64
 BATCHES: Final = 3
 """How often so many charges are made at once in a round."""
@@ -49,7 +54,8 @@ class _Case(Struct):
 
 
 @asynccontextmanager
-async def _case(folder: Path, name: str, *, has_metrics: bool) -> AsyncIterator[_Case]:
+async def _case(folder: Path, name: str, *, observed_by: str = "") -> AsyncIterator[_Case]:
+    has_metrics = observed_by == METRICS
     token = secrets.token_hex(32) if has_metrics else ""
     settings = Settings.of(database_url=f"sqlite:///{folder / name}.db", metrics_token=token, rate_limit="0")
     farebox, live, addresses = Farebox.build(settings), Live(), Addresses(())
@@ -60,6 +66,11 @@ async def _case(folder: Path, name: str, *, has_metrics: bool) -> AsyncIterator[
     async def lifespan(_: object) -> AsyncIterator[None]:
         yield
 
+    traces = None
+    if observed_by == TRACES:
+        # One request of a hundred is told of; nobody takes what is told.
+        traces = Traces(farebox.stores.connector.dialect)
+        farebox.committer.trace(traces)
     async with farebox.running():
         population = await populate(farebox, MERCHANTS)
         app = create_app(
@@ -73,7 +84,9 @@ async def _case(folder: Path, name: str, *, has_metrics: bool) -> AsyncIterator[
             stopping=Stopping(),
             watch=RequestWatch(addresses, note=None if metrics is None else metrics.counts.note_request),
         )
-        yield _Case(app, population.members, population.service_key)
+        yield _Case(app if traces is None else TracedApp(app, traces), population.members, population.service_key)
+        if traces is not None:
+            traces.close()
 
 
 async def _charge(case: _Case, number: int) -> None:
@@ -108,11 +121,11 @@ async def _round(case: _Case) -> float:
     return (time.process_time() - before) / (BATCHES * AT_ONCE) * 1e6
 
 
-async def _measure() -> tuple[list[float], list[float]]:
+async def _measure(observed_by: str) -> tuple[list[float], list[float]]:
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
         async with (
-            _case(Path(folder), "plain", has_metrics=False) as plain,
-            _case(Path(folder), "observed", has_metrics=True) as observed,
+            _case(Path(folder), "plain") as plain,
+            _case(Path(folder), "observed", observed_by=observed_by) as observed,
         ):
             for case in (plain, observed):
                 await _round(case)
@@ -133,12 +146,15 @@ async def _measure() -> tuple[list[float], list[float]]:
 
 def main() -> None:
     """Measure, and print."""
-    plain, observed = uvloop.run(_measure())
+    observed_by = sys.argv[1]
+    if observed_by not in (METRICS, TRACES):
+        raise SystemExit(f"name {METRICS} or {TRACES}")
+    plain, observed = uvloop.run(_measure(observed_by))
     ratios = sorted(other / one for one, other in zip(plain, observed, strict=True))
     quarter = len(ratios) // 4
     print(f"{ROUNDS} pairs of {BATCHES * AT_ONCE} charges, {AT_ONCE} at once, SQLite, within one process")
-    print(f"without metrics  {statistics.median(plain):.1f} us of CPU time a charge, {min(plain):.1f} at best")
-    print(f"with metrics     {statistics.median(observed):.1f} us, {min(observed):.1f} at best")
+    print(f"without {observed_by:8} {statistics.median(plain):.1f} us of CPU time a charge, {min(plain):.1f} at best")
+    print(f"with {observed_by:11} {statistics.median(observed):.1f} us, {min(observed):.1f} at best")
     middle = f"{ratios[quarter]:.4f} to {ratios[-quarter]:.4f}"
     print(f"ratio of pairs   {statistics.median(ratios):.4f}, its middle half {middle}")
 

@@ -33,7 +33,7 @@ SAVINGS: Final = {
 }
 """Farebox without one of its savings each, by the name under which it is measured."""
 
-OBSERVED: Final = {"metrics": apps.METRICS}
+OBSERVED: Final = {"metrics": apps.METRICS, "traces": apps.TRACES}
 """Farebox while it is observed in each way."""
 
 _PATHS: Final[dict[What, str]] = {
