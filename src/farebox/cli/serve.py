@@ -21,6 +21,7 @@ from farebox.handover import Listening, bound_sockets, given_sockets
 from farebox.metrics.slots import shared_folder
 from farebox.observe import configure_logging
 from farebox.processes import family, hold_signals_in_children
+from farebox.service.gate.rules import Rules
 from farebox.setting_types import url_host
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 
@@ -78,16 +79,7 @@ def make_command(
         public_url = settings.public_url or served_url(host, port)
         # The workers read their settings from the environment.
         os.environ[PUBLIC_URL_VARIABLE] = public_url
-        processes = "1 process" if workers == 1 else f"{workers} processes"
-        click.echo(f"Farebox serves http://{url_host(host)}:{port} with {engine} and {processes}. Ctrl-C stops it.")
-        if rules is not None:
-            click.echo(f"The gate goes by {counted(len(rules.routes), 'route')} of {settings.gate_file}.")
-        if settings.has_metrics:
-            click.echo(f"Metrics are at http://{settings.metrics_address or f'{url_host(host)}:{port}'}/metrics.")
-        click.echo(f"Links in mails begin with {public_url}.")
-        loopback = public_url_warning(public_url, host, port)
-        for warning in [*start_warnings(settings, Path.cwd()), *([loopback] if loopback else [])]:
-            click.echo(f"farebox: warning: {warning}", err=True)
+        _tell_what_is_served(settings, rules, engine, workers, host=host, port=port, public_url=public_url)
         server = FirstProcess(
             application,
             listening,
@@ -109,6 +101,22 @@ def make_command(
 
     add_json_option(serve)
     return serve
+
+
+def _tell_what_is_served(
+    settings: Settings, rules: Rules | None, engine: str, workers: int, *, host: str, port: int, public_url: str
+) -> None:
+    """Print where the server is and what it goes by, with warnings of what an operator may not have meant."""
+    processes = "1 process" if workers == 1 else f"{workers} processes"
+    click.echo(f"Farebox serves http://{url_host(host)}:{port} with {engine} and {processes}. Ctrl-C stops it.")
+    if rules is not None:
+        click.echo(f"The gate goes by {counted(len(rules.routes), 'route')} of {settings.gate_file}.")
+    if settings.has_metrics:
+        click.echo(f"Metrics are at http://{settings.metrics_address or f'{url_host(host)}:{port}'}/metrics.")
+    click.echo(f"Links in mails begin with {public_url}.")
+    loopback = public_url_warning(public_url, host, port)
+    for warning in [*start_warnings(settings, Path.cwd()), *([loopback] if loopback else [])]:
+        click.echo(f"farebox: warning: {warning}", err=True)
 
 
 def _given_sockets(workers: int, *, is_json: bool) -> Listening | None:
