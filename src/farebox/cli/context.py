@@ -37,7 +37,7 @@ from farebox.service.errors import (
 from farebox.service.insight.quarters import By
 from farebox.service.people.api_keys import Principal
 from farebox.service.typed_amounts import typed_amount
-from farebox.storage.interface import SchemaMismatch, StorageError
+from farebox.storage.interface import CopyUnfinished, LedgerMoved, SchemaMismatch, SchemaMissing, StorageError
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -53,6 +53,9 @@ _CODES: Final[dict[type[Exception], str]] = {
     DatabaseReplaced: "database_replaced",
     SettingsError: "invalid_settings",
     SchemaMismatch: "schema_mismatch",
+    SchemaMissing: "schema_mismatch",
+    LedgerMoved: "ledger_moved",
+    CopyUnfinished: "copy_unfinished",
 }
 
 

@@ -50,6 +50,11 @@ COMMANDS: Final = (
         "Read a merchant's available balance, and what of it was paid and given.",
     ),
     StandIn(
+        "copy",
+        "farebox.cli.copy:copy",
+        "Copy the whole ledger into another database, while it is served if need be, and switch to it.",
+    ),
+    StandIn(
         "demo",
         "farebox.cli.demo:demo",
         "Run a throw-away Farebox with merchants, prices and traffic; everything is removed at the end.",

@@ -53,6 +53,14 @@ class StoreReplaced(StoreUnavailable):
     """The database is not the one that this process has worked on, or an earlier state of it; nothing was committed."""
 
 
+class LedgerMoved(StoreReplaced):
+    """The ledger has moved to another database, which the message names; nothing was committed."""
+
+
+class CopyUnfinished(StorageError):
+    """The database is a copy of a ledger that is not finished: it must not be served."""
+
+
 class StoreReadOnly(StoreUnavailable):
     """The database takes no writes: its file is read-only, or its server a standby; nothing was committed."""
 
@@ -79,6 +87,10 @@ class Repeated(StorageError):
 
 class SchemaMismatch(StorageError):
     """The database's schema is not the one this program knows; the message says what to do."""
+
+
+class SchemaMissing(SchemaMismatch):
+    """The database has no schema at all; the message says what to do."""
 
 
 class Snapshot(Protocol):

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from farebox.storage.interface import SchemaMismatch
+from farebox.storage.interface import SchemaMismatch, SchemaMissing
 
 Write = tuple[str, tuple[Any, ...]]
 """A statement that writes, with PostgreSQL's parameters, and their values."""
@@ -59,6 +59,6 @@ def check_current(known: Sequence[str], applied: Sequence[str]) -> None:
     """
     missing = pending(known, applied)
     if not applied:
-        raise SchemaMismatch("the database has no Farebox schema yet; run: farebox init")
+        raise SchemaMissing("the database has no Farebox schema yet; run: farebox init")
     if missing:
         raise SchemaMismatch(f"the database is older than this program: it lacks {missing[0]}; run: farebox init")

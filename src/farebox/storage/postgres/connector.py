@@ -22,8 +22,9 @@ from farebox.core.state import BatchState, Decision, MoreGrantsNeeded, ReadSet
 from farebox.storage import migrate, sql
 from farebox.storage.batch_grants import more_merchants
 from farebox.storage.batch_steps import BatchSteps
-from farebox.storage.interface import CommitUnknown, Decide, Fetch, Snapshot, StorageError
+from farebox.storage.interface import CommitUnknown, Decide, Fetch, LedgerMoved, Snapshot, StorageError
 from farebox.storage.last_committed import LastCommitted
+from farebox.storage.ledger_move import MIGRATION, READ_STATE, check_served
 from farebox.storage.postgres.batch import (
     apply,
     as_columns,
@@ -48,9 +49,15 @@ _Result = TypeVar("_Result")
 class PostgresConnector:
     """A `Connector` to one PostgreSQL database."""
 
-    def __init__(self, url: str, limits: PostgresLimits = LIMITS) -> None:
-        """Name the database; nothing is connected yet. The URL is asyncpg's: TLS and several hosts stand in it."""
+    def __init__(self, url: str, limits: PostgresLimits = LIMITS, *, is_copy_allowed: bool = False) -> None:
+        """Name the database; nothing is connected yet. The URL is asyncpg's: TLS and several hosts stand in it.
+
+        `is_copy_allowed`: it may be a copy that is not finished.
+        """
         self._limits = limits
+        self._is_copy_allowed = is_copy_allowed
+        self._is_move_told = False
+        self._moved: LedgerMoved | None = None
         self._last_committed = LastCommitted()
         self._identity = DatabaseIdentity(self._last_committed)
         self._hosts = Hosts(url, limits.connect_timeout_ms, self._check_connection)
@@ -80,7 +87,11 @@ class PostgresConnector:
                 async with self._pool.connection() as connection:
                     self._version = checked_version(connection)
                     applied = await applied_migrations(connection)
-                migrate.check_current([name for name, _ in sql.migrations("postgres")], applied)
+                    migrate.check_current([name for name, _ in sql.migrations("postgres")], applied)
+                    self._is_move_told = MIGRATION in applied and not self._is_copy_allowed
+                    if self._is_move_told:
+                        moves: list[Any] = await connection.fetch(READ_STATE)
+                        check_served(moves)
             except BaseException:
                 await self.close()
                 raise
@@ -90,6 +101,7 @@ class PostgresConnector:
         await self._pool.close()
         self._identity.forget()
         self._last_committed.forget()
+        self._moved = None
 
     async def migrate(self, now: int) -> list[str]:
         """Create the schema or bring it up to date.
@@ -107,10 +119,16 @@ class PostgresConnector:
         return names
 
     async def check(self) -> None:
-        """See that a connection leads to the database that was opened, as it was left."""
+        """See that a connection leads to the database that was opened, as it was left, and that it has not moved."""
         with translated():
             async with self._pool.connection() as connection:
                 await self._check_connection(connection)
+                found: list[Any] = await connection.fetch(READ_STATE) if self._is_move_told else []
+        try:
+            check_served(found)
+        except LedgerMoved as error:
+            self._moved = error
+            raise
 
     async def check_writable(self) -> None:
         """Commit a write that changes nothing."""
@@ -168,6 +186,8 @@ class PostgresConnector:
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         """Run one statement that changes nothing."""
+        if self._moved is not None:
+            raise LedgerMoved(str(self._moved))
         with translated():
             async with self._pool.connection() as connection:
                 found: list[Any] = await connection.fetch(statement, *values)

@@ -6,7 +6,16 @@ from typing import Final
 
 import asyncpg
 
-from farebox.storage.interface import AlreadyExists, NotFound, StorageError, StoreFull, StoreReadOnly, StoreUnavailable
+from farebox.storage.interface import (
+    AlreadyExists,
+    LedgerMoved,
+    NotFound,
+    StorageError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+from farebox.storage.ledger_move import MOVED_SQLSTATE
 
 _UNAVAILABLE_CLASSES: Final = ("08", "28", "3D", "53", "57", "58")
 """SQLSTATE classes: connection, login, no such database, too few resources, operator intervention, system error."""
@@ -53,6 +62,8 @@ def translation(error: BaseException) -> StorageError:
         return AlreadyExists(f"there already: {error.constraint_name}")
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
+        if state == MOVED_SQLSTATE:
+            return LedgerMoved(first_line(error))
         is_unavailable = state in _UNAVAILABLE or state.startswith(_UNAVAILABLE_CLASSES)
     else:
         # A ValueError is about a value or a setting; all else that asyncpg itself has to say is about the connection.

@@ -12,7 +12,16 @@ import msgspec
 from msgspec import Struct
 
 from farebox.storage import sql
-from farebox.storage.interface import AlreadyExists, NotFound, StorageError, StoreFull, StoreReadOnly, StoreUnavailable
+from farebox.storage.interface import (
+    AlreadyExists,
+    LedgerMoved,
+    NotFound,
+    StorageError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+from farebox.storage.ledger_move import MOVED_PREFIX
 from farebox.storage.migrate import DataStep
 
 
@@ -119,6 +128,8 @@ def translation(error: apsw.Error) -> StorageError:
             return StoreFull(text)
         case apsw.ReadOnlyError():
             return StoreReadOnly(text)
+        case apsw.ConstraintError() if MOVED_PREFIX in str(error):
+            return LedgerMoved(str(error).partition(MOVED_PREFIX)[2])
         case apsw.ConstraintError() if "FOREIGN KEY" in str(error):
             return NotFound("no such merchant")
         case apsw.ConstraintError() if "UNIQUE" in str(error):

@@ -24,12 +24,14 @@ from farebox.storage.interface import (
     CommitUnknown,
     Decide,
     Fetch,
+    LedgerMoved,
     Snapshot,
     StorageError,
     StoreReplaced,
     StoreUnavailable,
 )
 from farebox.storage.last_committed import LastCommitted
+from farebox.storage.ledger_move import MIGRATION, READ_STATE, check_served
 from farebox.storage.sqlite.backup import backup
 from farebox.storage.sqlite.batch import apply, load, load_grants
 from farebox.storage.sqlite.connection import (
@@ -55,9 +57,11 @@ _Result = TypeVar("_Result")
 class SqliteConnector:
     """A `Connector` to one SQLite file."""
 
-    def __init__(self, path: Path, limits: SqliteLimits = LIMITS) -> None:
-        """Name the file; nothing is opened yet."""
+    def __init__(self, path: Path, limits: SqliteLimits = LIMITS, *, is_copy_allowed: bool = False) -> None:
+        """Name the file; nothing is opened yet. `is_copy_allowed`: it may be a copy that is not finished."""
         self._limits = limits
+        self._is_copy_allowed = is_copy_allowed
+        self._is_move_told = False
         self._path = path
         self._file = DatabaseFile(path)
         self._last_committed = LastCommitted()
@@ -86,7 +90,11 @@ class SqliteConnector:
         with translated():
             reader = connect(self._path, busy_timeout_ms=READER_BUSY_TIMEOUT_MS)
             try:
-                migrate.check_current(known, applied_migrations(reader))
+                applied = applied_migrations(reader)
+                migrate.check_current(known, applied)
+                self._is_move_told = MIGRATION in applied and not self._is_copy_allowed
+                if self._is_move_told:
+                    check_served(reader.execute(READ_STATE).fetchall())
                 self._file.open(reader)
                 self._writer = self._connect_writer()
             except BaseException:
@@ -141,8 +149,17 @@ class SqliteConnector:
             connection.close()
 
     async def check(self) -> None:
-        """See that the file at the path is the one that was opened."""
-        self._check(self._file.check)
+        """See that the file at the path is the one that was opened, and that the ledger has not moved."""
+        reader = self._check(self._file.check)
+        if not self._is_move_told:
+            return
+        with translated():
+            found = reader.execute(READ_STATE).fetchall()
+        try:
+            check_served(found)
+        except LedgerMoved as error:
+            self._went_back = error
+            raise
 
     async def check_writable(self) -> None:
         """Commit a write that changes nothing."""
@@ -239,7 +256,7 @@ class SqliteConnector:
         if self._reader is None:
             raise StoreUnavailable("the database is not open")
         if self._went_back is not None:
-            raise StoreReplaced(str(self._went_back))
+            raise type(self._went_back)(str(self._went_back))
         look()
         return self._reader
 
@@ -279,8 +296,11 @@ class SqliteConnector:
                     yield connection.cursor()
                     if audit_entry is not None:
                         connection.execute(_SQL["insert_audit_entry"], rows.audit_to_row(audit_entry))
-            except BaseException:
+            except BaseException as error:
                 self._roll_back(connection)
+                if isinstance(error, LedgerMoved):
+                    # The balances here are not true any more.
+                    self._went_back = error
                 raise
             await self._commit(connection)
             try:

@@ -1,0 +1,1 @@
+"""Tests of what moves a ledger from one database to another."""
