@@ -117,13 +117,14 @@ async def prepare(database_url: str) -> Seeds:
 
 
 def put_load(server: Server, seeds: Seeds, seconds: float) -> None:
-    """Charge and hold for so long, until money is short and beyond."""
+    """Charge and hold for so long; some charges are refused from the start, most once the money is gone."""
     deadline, number = time.monotonic() + seconds, 0
     with httpx.Client(base_url=server.url, headers={"x-api-key": seeds.service_key}, timeout=30) as client:
         while time.monotonic() < deadline:
             number += 1
-            body = {"merchant": seeds.merchant, "type": "image", "quantity": 1, "idempotencyKey": f"k{number}"}
-            client.post("/api/charges" if number % 10 else "/api/holds", json=body)
+            request_type = "image" if number % 5 else "unknown"
+            body = {"merchant": seeds.merchant, "type": request_type, "quantity": 1, "idempotencyKey": f"k{number}"}
+            client.post("/api/charges" if number % 7 else "/api/holds", json=body)
             if number % 20 == 0:
                 client.get("/api/balance", headers={"x-api-key": seeds.merchant_key})
             time.sleep(0.02)
