@@ -9,7 +9,10 @@ SOURCES: Final = Path(__file__).parents[2] / "src" / "farebox"
 CALLERS: Final = {
     # By a socket it asks for this machine's own name alone.
     "alerts/smtp.py": {"aiosmtplib", "socket", "ssl"},
-    **{f"storage/postgres/{name}.py": {"asyncpg"} for name in ("errors", "hosts", "identity", "pool", "snapshot")},
+    **{
+        f"storage/postgres/{name}.py": {"asyncpg"}
+        for name in ("errors", "examination", "hosts", "identity", "pool", "snapshot")
+    },
     # It looks up whether the host that is listened on is this machine alone.
     "cli/public_url.py": {"socket"},
     # It tries whether a port is free, and serves.
@@ -18,6 +21,8 @@ CALLERS: Final = {
     "metrics/port.py": {"socket"},
     # It sets an option of connections that were taken.
     "processes.py": {"socket"},
+    # It asks the server that the settings name how it is.
+    "cli/doctor/asking.py": {"httpx2"},
     # It asks the server that it has just started.
     "cli/demo.py": {"http.client", "socket"},
     # The settler asks the server that its settings name, and listens for syslog.
