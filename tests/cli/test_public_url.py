@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from farebox.cli.public_url import public_url_warning, served_url
+from farebox.cli.serving.public_url import public_url_warning, served_url
 from farebox.setting_types import PublicUrl
 from farebox.storage.records import Role
 from tests.alerts.mailserver import until

@@ -13,7 +13,7 @@ from typing import Final
 import psutil
 import pytest
 
-from farebox.cli.serve import port_problem
+from farebox.cli.serving.serve import port_problem
 from tests.cli.shell import Shell
 
 TIMEOUT_S: Final = 90

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from farebox import server
 from farebox.alerts.transport import Compose, FolderTransport
 from farebox.cli.main import cli
-from farebox.cli.serve import make_command
+from farebox.cli.serving.serve import make_command
 from farebox.storage.postgres import PostgresConnector, transaction
 from farebox.storage.sqlite import SqliteConnector
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from farebox import server
 from farebox.bootstrap import Farebox
 from farebox.cli.main import cli
-from farebox.cli.serve import make_command
+from farebox.cli.serving.serve import make_command
 from farebox.service.ledger.committer import LIMITS, CommitterLimits
 from farebox.storage import postgres
 from farebox.storage.postgres import limits

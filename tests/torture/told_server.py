@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 from farebox import server
 from farebox.background import DeliveryLimits
 from farebox.cli.main import cli
-from farebox.cli.serve import make_command
+from farebox.cli.serving.serve import make_command
 from farebox.webhooks.dispatcher import DeliveryTimes
 
 LIMITS: Final = DeliveryLimits(

@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from farebox.bootstrap import MAIL_FOLDER, make_connector
 from farebox.cli.context import FAILED, add_json_option, fail
-from farebox.cli.serve import port_problem
+from farebox.cli.serving.serve import port_problem
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import Charge, Command, KeyKind, Payer

@@ -104,7 +104,9 @@ COMMANDS: Final = (
     ),
     StandIn("reverse", "farebox.cli.money:reverse", "Take a top-up back, or a part of it: a payment that bounced."),
     StandIn("secrets", "farebox.cli.secrets:secrets_group", "Secrets that FAREBOX_SECRET_KEY guards."),
-    StandIn("serve", "farebox.cli.serve:serve", "Serve the API, send mails and expire holds, until told to stop."),
+    StandIn(
+        "serve", "farebox.cli.serving.serve:serve", "Serve the API, send mails and expire holds, until told to stop."
+    ),
     StandIn(
         "settle",
         "farebox.cli.settle:settle",

@@ -471,6 +471,7 @@ AccountChange: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | SetClose
 Command: TypeAlias = TransferCommand | AccountChange
 
 # The same as tuples: asking what a command is takes a third of the time then, and every charge is asked a few times.
+# That something is no Struct of a kind takes `isinstance` longest: charges are told by `type` alone.
 SPENDS: Final = (Charge, CreateHold)
 ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, SetClosed, Reject, ExtendHold, SettleGrants)
 

@@ -102,7 +102,6 @@ class _Batch:
         book = self._book(command)
         if book is None:
             return refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
-        # A class without the command's type is slow to tell by `isinstance`, and charges are nearly all there is.
         if type(command) is not Charge and isinstance(command, ACCOUNT_CHANGES):
             outcome = self._set(book, command)
             self._log(command, outcome, book)

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from farebox.background import make_mail_settings
 from farebox.bootstrap import ensure_tracing, gate_rules
 from farebox.cli.doctor.findings import CheckContext, Finding, error, ok, warn
-from farebox.cli.public_url import public_url_warning
-from farebox.cli.start_warnings import open_files
+from farebox.cli.serving.public_url import public_url_warning
+from farebox.cli.serving.start_warnings import open_files
 from farebox.config import ExaminedSettings, SettingsError
 from farebox.service.gate.files import BadRules
 from farebox.setting_types import Networks

@@ -13,9 +13,9 @@ import click
 
 from farebox.bootstrap import ensure_tracing, gate_rules, make_connector
 from farebox.cli.context import FAILED, add_json_option, counted, fail, guarded
-from farebox.cli.first_process import FirstProcess
-from farebox.cli.public_url import public_url_warning, served_url
-from farebox.cli.start_warnings import start_warnings
+from farebox.cli.serving.first_process import FirstProcess
+from farebox.cli.serving.public_url import public_url_warning, served_url
+from farebox.cli.serving.start_warnings import start_warnings
 from farebox.config import Settings
 from farebox.handover import Listening, bound_sockets, given_sockets
 from farebox.metrics.slots import shared_folder
