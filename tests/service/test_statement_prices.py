@@ -322,7 +322,7 @@ def test_the_guide_names_every_field_and_part() -> None:
         assert [] == [name for name in json.loads(line) if f"`{name}`" not in guide]
     assert f"`{chain.PRICED_ENCODING}`" in guide
     priced = Priced({"input": 1200, "output": 350}, 1, 2, {"input": 4_999_950}, 1_774_735_200_000_000)
-    assert f"\n    {priced_text(priced)}\n" in guide
+    assert f"\n{priced_text(priced)}\n" in guide
 
 
 def test_what_was_only_rechained_is_the_same() -> None:

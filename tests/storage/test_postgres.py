@@ -328,6 +328,8 @@ WHOLE_TABLES: Final = {
     "replay_deliveries_of_all",
     # What support does to prices, and that somebody verifies: rare, and these tables are short.
     *("default_price_versions", "default_prices_made_with", "withdraw_default_price", "verification_under_way"),
+    # What `farebox doctor` asks the system's catalogue, and since when the oldest of all that waits does.
+    *("examined_invalid_indexes", "examined_server", "examined_other_tables", "examined_dead_rows", "oldest_waiting"),
 }
 """Statements that list or look through most of a table by their nature, or that know the outbox alone."""
 
@@ -338,6 +340,8 @@ IN_ORDER: Final = {
     "account_mails": "letter_pkey",
     "pending_approvals": "approval_pending",
     "verifications": "verification_pkey",
+    "last_verification": "verification_pkey",
+    **{name: "hold_due" for name in ("oldest_hold", "open_holds_figures")},
 }
 """Statements that read an index from one of its ends, as far as they are asked to, and which."""
 
@@ -1028,6 +1032,7 @@ async def test_every_unique_of_the_hot_path_holds_the_merchant(postgres_url: str
         "report",
         "destination",
         "signing_seed",
+        *("ledger_move", "ledger_change"),
     }
     columns = [(definition.partition("(")[2], definition) for table, definition in found if table not in shared]
     assert [] == [definition for named, definition in columns if "merchant_id" not in named]

@@ -109,8 +109,9 @@ SELECT next_attempt_at FROM delivery
 WHERE channel = {Channel.EMAIL} AND state = {DeliveryState.WAITING} ORDER BY next_attempt_at LIMIT 1;
 
 -- oldest_waiting: tell since when the oldest of what each channel owes waits; mails about accounts have the channel 0
-SELECT CAST(d.channel AS BIGINT), min(a.fired_at)
-FROM delivery d JOIN alert a ON a.merchant_id = d.merchant_id AND a.number = d.alert_number
-WHERE d.state = {DeliveryState.WAITING} GROUP BY d.channel
+SELECT CAST(channel AS BIGINT), min((
+    SELECT fired_at FROM alert WHERE alert.merchant_id = delivery.merchant_id AND alert.number = delivery.alert_number
+))
+FROM delivery WHERE state = {DeliveryState.WAITING} GROUP BY channel
 UNION ALL
 SELECT CAST(0 AS BIGINT), min(created_at) FROM letter WHERE state = {DeliveryState.WAITING} HAVING count(*) > 0;
