@@ -17,10 +17,12 @@ from tests.support.wire import Client
 UNIT = 1_000_000
 ROOT = Path(__file__).parents[2]
 WAIT_S = 30
+PUBLIC = {"FAREBOX_PUBLIC_URL": "https://farebox.example"}
+"""One for all servers of a ledger: what a mail links to is a part of what it says."""
 
 
 def crashing_server(database_url: str, point: str, folder: Path | None = None) -> Server:
-    environment = {"FAREBOX_TEST_CRASH": point, "PYTHONPATH": str(ROOT)}
+    environment = {"FAREBOX_TEST_CRASH": point, "PYTHONPATH": str(ROOT), **PUBLIC}
     return Server(database_url, environment=environment, program="tests.torture.crashing", folder=folder)
 
 
@@ -93,7 +95,7 @@ async def test_a_crash_between_sending_a_mail_and_writing_that_down_sends_the_sa
         assert 1 == await farebox.stores.deliveries.retry_mails(farebox.clock.now())
     for path in folder.glob("mail/*.eml"):
         path.unlink()
-    with Server(database_url, folder=folder):
+    with Server(database_url, environment=PUBLIC, folder=folder):
         async with asyncio.timeout(WAIT_S):
             while not mails_in(folder):
                 await asyncio.sleep(0.05)
