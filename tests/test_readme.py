@@ -23,7 +23,8 @@ UNKNOWN_KEY = '{"isSuccess":false,"statusCode":401,"errorMessage":"Invalid API k
 
 def tour() -> str:
     """The tour's shell blocks, joined; its PATH line stands for the clone's own .venv."""
-    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    text = README.read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text[text.index("## A five-minute tour") :], re.DOTALL)
     script = "\n".join(blocks)
     assert 'export PATH="$PWD/.venv/bin:$PATH"' in script
     # A shell that stops at the first failure must not leave its server behind.

@@ -14,13 +14,15 @@ CALLERS: Final = {
         for name in ("errors", "examination", "hosts", "identity", "pool", "snapshot")
     },
     # It looks up whether the host that is listened on is this machine alone.
-    "cli/public_url.py": {"socket"},
+    "cli/serving/public_url.py": {"socket"},
     # It tries whether a port is free, and serves.
-    "cli/serve.py": {"socket"},
+    "cli/serving/serve.py": {"socket"},
     # It listens for what asks for metrics.
     "metrics/port.py": {"socket"},
-    # It sets an option of connections that were taken.
-    "processes.py": {"socket"},
+    # A server's first process listens; its workers take connections, and those of a successor get the same sockets.
+    **{name: {"socket"} for name in ("cli/serving/first_process.py", "connections.py", "handover.py")},
+    # A ledger is copied to the database that the command names.
+    "moving/postgres_database.py": {"asyncpg"},
     # It asks the server that the settings name how it is.
     "cli/doctor/asking.py": {"httpx2"},
     # It asks the server that it has just started.
