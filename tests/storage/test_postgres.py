@@ -341,7 +341,7 @@ IN_ORDER: Final = {
     "pending_approvals": "approval_pending",
     "verifications": "verification_pkey",
     "last_verification": "verification_pkey",
-    **{name: "hold_due" for name in ("oldest_hold", "open_holds_figures")},
+    **dict.fromkeys(("oldest_hold", "open_holds_figures"), "hold_due"),
 }
 """Statements that read an index from one of its ends, as far as they are asked to, and which."""
 
