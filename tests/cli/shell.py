@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from click.testing import CliRunner
@@ -30,12 +31,14 @@ class Shell:
 
     database_url: str
     secret_key: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further ones."""
 
     def run(self, *words: str) -> Done:
         """Run `farebox WORDS`."""
-        settings = {name: None for name in os.environ if name.startswith("FAREBOX_")}
-        environment = {**settings, "FAREBOX_DATABASE_URL": self.database_url, "FAREBOX_SECRET_KEY": self.secret_key}
-        result = CliRunner().invoke(cli, words, env=environment)
+        unset = {name: None for name in os.environ if name.startswith("FAREBOX_")}
+        own = {"FAREBOX_DATABASE_URL": self.database_url, "FAREBOX_SECRET_KEY": self.secret_key}
+        result = CliRunner().invoke(cli, words, env={**unset, **own, **self.settings})
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return Done(result.exit_code, result.stdout, result.stderr)
 
