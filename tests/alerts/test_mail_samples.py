@@ -2,11 +2,12 @@
 
 import gettext
 import re
+from collections.abc import Mapping
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8, EmailPolicy, default
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from msgspec.structs import replace
@@ -14,10 +15,13 @@ from msgspec.structs import replace
 from farebox.alerts.mail import LOGO, MailSettings, Picture
 from farebox.alerts.mail_templates import MailTemplates, built_in_names
 from farebox.alerts.operator_files import LOGO_BYTES_MAX, load_operator_files
+from farebox.alerts.report_words import MerchantWords
 from farebox.alerts.samples import sample_mails
+from farebox.alerts.staff_report_words import StaffWords
 from farebox.service.languages import LANGUAGE_NAMES, Language, language
 from tests.alerts.test_messages import MAIL_SETTINGS, html_of, text_of
 
+GUIDE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "mails-and-languages.md"
 PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(40)
 SKYLINE: Final = replace(MAIL_SETTINGS, operator="Skyline APIs")
 VALUES: Final = re.compile(
@@ -53,6 +57,39 @@ def outside(text: str) -> str:
     """Leave out what stands in brackets, however deep, and the values."""
     shorter = re.sub(r"⟦[^⟦⟧]*⟧", "", text)
     return VALUES.sub("", text) if shorter == text else outside(shorter)
+
+
+class Recording(MailTemplates):
+    """Templates that note what they are given, by their names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: dict[str, set[str]] = {}
+
+    def render(self, template: str, words: Mapping[str, Any], language: Language) -> tuple[str, str]:
+        self.given.setdefault(template, set()).update(words)
+        return super().render(template, words, language)
+
+
+def test_the_guide_names_all_that_templates_are_given_and_nothing_else() -> None:
+    recording = Recording()
+    list(sample_mails(replace(SKYLINE, templates=recording), language("en")))
+    assert {name.partition(".")[0] for name in built_in_names()} - {"layout", "parts"} == recording.given.keys()
+    rows = re.findall(r"^\| `(\w+)` \| (`[a-z].+?) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    documented: dict[str, set[str]] = {}
+    for template, names in rows:
+        documented.setdefault(template, set()).update(re.findall(r"`(\w+)`", names))
+    shared = set.intersection(*recording.given.values())
+    assert documented == {template: names - shared for template, names in recording.given.items()}
+    for name in shared:
+        assert f"`{name}`" in GUIDE.read_text(encoding="utf-8")
+
+
+def test_the_guide_names_all_that_reports_words_have() -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+    for kind, template in ((MerchantWords, "report"), (StaffWords, "staff_report")):
+        (told,) = re.findall(rf"^\| `{template}` \| `words` \| (.+) \|$", guide, re.MULTILINE)
+        assert [] == [name for name in kind.__struct_fields__ if f"`{name}`" not in told]
 
 
 def test_every_word_of_every_mail_is_a_message() -> None:
