@@ -1,11 +1,14 @@
 """Messages to chats, as real servers get them by Apprise: pointed here where a service has one address of its own."""
 
 import json
+import ssl
 from collections.abc import Callable
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import trustme
 from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.slack import NotifySlack
 from apprise.plugins.telegram import NotifyTelegram
@@ -98,6 +101,24 @@ async def test_a_message_arrives_with_its_title_text_and_link(
         told = " ".join(words(json.loads(body)) for body in receiver.bodies)
     for text in (TITLE, TEXT, "https://pay.example.com/accounts/mer_"):
         assert text.replace(".", "") in told.replace("\\", "").replace(".", "")
+
+
+async def test_teams_has_it_as_a_card_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workflow of Power Automate is reached by TLS alone, under its signature."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    async with receiving(tls=context, answer="202 {}") as receiver:
+        answer = await send(f"workflows://127.0.0.1:{receiver.port}/{HOOK}/{TOKENS[2]}")
+    assert answer.is_delivered, answer
+    (request,) = receiver.received
+    assert request.path.startswith(f"/workflows/{HOOK}/triggers/manual/paths/invoke")
+    assert f"sig={TOKENS[2]}" in request.path
+    card = json.loads(request.body)["attachments"][0]["content"]
+    assert "AdaptiveCard" == card["type"]
+    for text in (TITLE, TEXT, "https://pay.example.com/accounts/mer_"):
+        assert text in words(card)
 
 
 async def test_a_test_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
