@@ -1,6 +1,7 @@
 """Messages to chats, as real servers get them by Apprise: pointed here where a service has one address of its own."""
 
 import json
+import re
 import ssl
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -101,6 +102,7 @@ async def test_a_message_arrives_with_its_title_text_and_link(
         told = " ".join(words(json.loads(body)) for body in receiver.bodies)
     for text in (TITLE, TEXT, "https://pay.example.com/accounts/mer_"):
         assert text.replace(".", "") in told.replace("\\", "").replace(".", "")
+    assert {"pay.example.com"} == set(re.findall(r"https?://([\w.-]+)", told))
 
 
 async def test_teams_has_it_as_a_card_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,10 @@ class ChatServices:
         asset = apprise.AppriseAsset(
             app_id="Farebox",
             app_desc="Farebox",
+            app_url="",
+            # No picture is shown: it would come from another's server, which would see who reads.
+            image_url_mask="",
+            image_url_logo="",
             http_redirects=False,
             async_mode=False,
             allow_templates=False,
