@@ -105,7 +105,9 @@ async def test_a_message_arrives_with_its_title_text_and_link(
     assert {"pay.example.com"} == set(re.findall(r"https?://([\w.-]+)", told))
 
 
-async def test_a_workflow_of_power_automate_has_it_as_a_card_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_workflow_of_power_automate_has_it_as_a_card_over_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is reached by TLS alone, under its signature."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
