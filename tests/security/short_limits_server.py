@@ -12,7 +12,9 @@ from farebox.cli.main import cli
 from farebox.cli.serving.serve import make_command
 from farebox.web.http_limits import HttpLimits
 
-LIMITS: Final = HttpLimits(connections=20, head_seconds=2, body_seconds=1, pause_seconds=2, unread_seconds=2)
+LIMITS: Final = HttpLimits(
+    connections=20, head_seconds=2, body_seconds=1, pause_seconds=2, unwanted_seconds=1, unread_seconds=2
+)
 
 
 def web_app() -> ASGIApp:

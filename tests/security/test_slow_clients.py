@@ -238,6 +238,12 @@ NDJSON: Final = b"content-type: application/x-ndjson"
 FORM: Final = b"content-type: application/x-www-form-urlencoded"
 
 
+def test_what_comes_after_an_answer_is_not_read_for_ever(site: Site) -> None:
+    with site.connect() as connection:
+        start = _head("/api/charges", site.key_line, b"content-length: 1000000000")
+        assert _trickle(connection, start, lambda _: b" ").startswith(b"HTTP/1.1 413 ")
+
+
 @pytest.mark.usefixtures("stream")
 def test_slow_bodies_and_heads_are_given_up_while_others_are_served(site: Site) -> None:
     hold = "/api/holds/hold_000000000000100000001/capture"

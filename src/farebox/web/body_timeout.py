@@ -5,6 +5,7 @@ request more than the reading of its body does.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 from starlette.types import Message, Receive
@@ -56,15 +57,16 @@ class BodyReader:
         ApiError: 408, the body took too long.
     """
 
-    __slots__ = ("_bytes_count", "_is_whole", "_may_pause", "_receive", "_timeouts", "is_late", "until")
+    __slots__ = ("_bytes_count", "_may_pause", "_receive", "_timeouts", "is_late", "is_whole", "until")
 
     def __init__(self, timeouts: BodyTimeouts, receive: Receive) -> None:
         self._timeouts = timeouts
         self._receive = receive
-        self._is_whole = False
         self._may_pause = False
         self._bytes_count = 0
         self.is_late = False
+        self.is_whole = False
+        """Whether all of it has come."""
         self.until = timeouts.ticks + timeouts.limits.body_seconds
         """The last tick at which it may still wait. The second that has begun is not counted."""
 
@@ -74,7 +76,7 @@ class BodyReader:
 
     async def __call__(self) -> Message:
         """Receive the next piece."""
-        if self._is_whole:
+        if self.is_whole:
             # All there is left to hear is that the caller went away.
             return await self._receive()
         timeouts = self._timeouts
@@ -96,8 +98,22 @@ class BodyReader:
         if message.get("more_body", False):
             self._count(message.get("body", b""))
         else:
-            self._is_whole = True
+            self.is_whole = True
         return message
+
+    async def throw_rest_away(self) -> None:
+        """Read what still comes of a body that was answered before it was whole, for a while.
+
+        A connection that is closed while the caller still sends is reset, and the answer may be lost with it: a proxy
+        then says 502 where Farebox said what was wrong. Source: RFC 9112, section 9.6. Of a body that was too late
+        nothing more is waited for.
+        """
+        if self.is_late:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timeouts.limits.unwanted_seconds):
+                while (await self._receive()).get("more_body", False):
+                    pass
 
     def _count(self, piece: bytes) -> None:
         before = self._bytes_count // BODY_BYTES_PER_SECOND

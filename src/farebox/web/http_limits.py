@@ -20,6 +20,9 @@ class HttpLimits(Struct, frozen=True):
     pause_seconds: int = 60
     """How long lines without end may pause between one piece and the next."""
 
+    unwanted_seconds: int = 5
+    """How long what still comes of a body is read and thrown away after its answer, before the connection is closed."""
+
     unread_seconds: int = 60
     """How long a connection may take nothing of an answer that waits to be read, before the system closes it."""
 
