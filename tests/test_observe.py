@@ -27,7 +27,7 @@ SECRETS: Final = Settings.of(
     smtp_url="smtp://farebox:Hush-of-the-mails@mail.example:587",
     secret_key="a3f09c5e71d2b8463a1f0e9d7c5b2846",
     gate_secret="9d7c5b2846a3f09c5e71d2b8463a1f0e",
-    metrics_token="5b2846a3f09c9d7c71d2b8463a1f0e0e",
+    metrics_token="5b2846a3f09c9d7c71d2b8463a1f0e0e 0c5b9d7e846a3f09c71d2b8461f0e3ae",
 ).secrets
 _ALPHABET: Final = string.ascii_lowercase + string.ascii_uppercase + string.digits
 _WORDS: Final = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)

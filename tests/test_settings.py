@@ -52,6 +52,7 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
             for text in ("9464", "tcp://10.0.0.1:9464", "localhost:", "a:0", "a:65536")
         ),
         ("FAREBOX_METRICS_TOKEN", "short"),
+        ("FAREBOX_METRICS_TOKEN", f"{'0123456789abcdef' * 2} short"),
         *(("FAREBOX_LOG_FORMAT", text) for text in ("JSON", "xml")),
         *(("FAREBOX_ACCESS_LOG", text) for text in ("yes", "1", "On")),
     ],

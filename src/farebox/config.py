@@ -141,7 +141,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where metrics are read, such as 127.0.0.1:9464. Empty: on the server's port if there is a token, or nowhere."""
 
     metrics_token: SecretKey = SecretKey()
-    """What readers of metrics show, as `Authorization: Bearer ...`: 32 random characters or more. Empty: nothing."""
+    """What readers of metrics show as `Authorization: Bearer ...`: 32 random characters or more, then older ones."""
 
     log_format: LogFormat = LogFormat("text")
     """How lines of the log are written: text for people, json for programs."""
@@ -161,7 +161,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     def secrets(self) -> tuple[str, ...]:
         """The texts that must stand in no log, with the passwords within them."""
         whole = [getattr(self, name) for name in self.__struct_fields__ if isinstance(getattr(self, name), Secret)]
-        keys = (*self.secret_key.keys, *self.gate_secret.keys)
+        keys = (*self.secret_key.keys, *self.gate_secret.keys, *self.metrics_token.keys)
         passwords = [urlsplit(text).password for text in (self.database_url, self.smtp_url)]
         return tuple(str(text) for text in (*whole, *keys, *passwords) if text and not str(text).startswith("sqlite:"))
 

@@ -94,7 +94,7 @@ class ServerMetrics:
         if not address:
             yield
             return
-        port = MetricsPort(*address.host_and_port, self.answer, lambda shown: not token or is_shown(shown, token))
+        port = MetricsPort(*address.host_and_port, self.answer, lambda shown: not token or is_shown(shown, token.keys))
         await port.open()
         try:
             yield
@@ -162,7 +162,7 @@ def web_app(
             note=None if metrics is None else metrics.counts.note_request,
             is_logged=settings.access_log.is_on,
         ),
-        metrics=None if metrics is None or settings.metrics_address else (metrics.answer, settings.metrics_token),
+        metrics=None if metrics is None or settings.metrics_address else (metrics.answer, settings.metrics_token.keys),
     )
     if traces is None:
         return app

@@ -124,7 +124,7 @@ class SmtpUrl(Secret):
 
 
 class SecretKey(Secret):
-    """What sign-ins, or the gate, are guarded with: a key, and after it the ones before, with spaces between."""
+    """What sign-ins, the gate or metrics are guarded with: a key, and after it the ones before, with spaces between."""
 
     @classmethod
     def read(cls, text: str) -> Self:

@@ -119,6 +119,21 @@ def test_a_token_opens_metrics_on_the_servers_own_port_and_nothing_else_does(tmp
         assert token not in server.log()
 
 
+def test_a_token_of_before_is_taken_as_long_as_it_is_named_after_the_new_one(tmp_path: Path, free_port: int) -> None:
+    database_url = f"sqlite:///{tmp_path / 'farebox.db'}"
+    asyncio.run(_seed(database_url))
+    new, old = token_hex(32), token_hex(32)
+    shown = {"new": new, "old": old, "both, as they are set": f"{new} {old}", "another": token_hex(32), "none": ""}
+    expected = {"new": 200, "old": 200, "both, as they are set": 401, "another": 401, "none": 401}
+    environment = {"FAREBOX_METRICS_TOKEN": f"{new} {old}"}
+    with Server(database_url, environment=environment) as server:
+        assert expected == {name: _read(server.port, token).status_code for name, token in shown.items()}
+        assert not any(token in server.log() for token in (new, old))
+    environment["FAREBOX_METRICS_ADDRESS"] = f"127.0.0.1:{free_port}"
+    with Server(database_url, environment=environment):
+        assert expected == {name: _read(free_port, token).status_code for name, token in shown.items()}
+
+
 def test_a_port_may_have_a_token_as_well(tmp_path: Path, free_port: int) -> None:
     database_url = f"sqlite:///{tmp_path / 'farebox.db'}"
     asyncio.run(_seed(database_url))

@@ -55,7 +55,7 @@ def create_app(
     http_limits: HttpLimits = HTTP_LIMITS,
     gate: GateApp | None = None,
     watch: RequestWatch | None = None,
-    metrics: tuple[Answer, str] | None = None,
+    metrics: tuple[Answer, tuple[str, ...]] | None = None,
 ) -> ASGIApp:
     """Put the application together.
 
@@ -71,7 +71,7 @@ def create_app(
         http_limits: what connections may have.
         gate: answers under /gate/; without one nothing does.
         watch: is told what requests came to.
-        metrics: what writes the metrics and the token for them, if they are to be read here.
+        metrics: what writes the metrics and the tokens for them, if they are to be read here.
     """
     cors = Cors(cors_origins)
     table = routes(services, http_limits, limits.checked_keys)

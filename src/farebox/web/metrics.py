@@ -1,7 +1,7 @@
 """GET /metrics: the server's metrics for those who show its token; without a token there is no such path."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,13 +14,13 @@ Answer = Callable[[str], Awaitable[tuple[bytes, str]]]
 """Writes the metrics as a header Accept asks for; returns them and their media type."""
 
 
-def metrics_route(answer: Answer, token: str) -> Route:
-    """Make the route."""
+def metrics_route(answer: Answer, tokens: Sequence[str]) -> Route:
+    """Make the route, for those who show one of the tokens."""
 
     async def metrics(request: Request) -> Response:
-        if not is_shown(request.headers.get("authorization", ""), token):
+        if not is_shown(request.headers.get("authorization", ""), tokens):
             raise ApiError(
-                401, "invalid_token", "Show the token of FAREBOX_METRICS_TOKEN", [(b"www-authenticate", b"Bearer")]
+                401, "invalid_token", "Show a token of FAREBOX_METRICS_TOKEN", [(b"www-authenticate", b"Bearer")]
             )
         content, media_type = await answer(request.headers.get("accept", ""))
         return Response(content, headers={"Cache-Control": "no-store", "Content-Type": media_type})
@@ -28,7 +28,9 @@ def metrics_route(answer: Answer, token: str) -> Route:
     return exact_route("/metrics", Resource(get=metrics, is_head=False))
 
 
-def is_shown(authorization: str, token: str) -> bool:
-    """Tell whether a header shows the token; how long that takes tells nothing about it."""
+def is_shown(authorization: str, tokens: Sequence[str]) -> bool:
+    """Tell whether a header shows one of the tokens; how long that takes tells nothing about them."""
     scheme, _, shown = authorization.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), token.encode())
+    text = shown.strip().encode()
+    are_equal = [hmac.compare_digest(text, token.encode()) for token in tokens]
+    return scheme.lower() == "bearer" and any(are_equal)

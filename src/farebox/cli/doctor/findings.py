@@ -102,7 +102,7 @@ def worst(findings: Iterable[Finding]) -> Level:
 
 def without_secrets(findings: Iterable[Finding], settings: Settings) -> list[Finding]:
     """Put asterisks in place of every secret that the settings hold, wherever an outside program repeated it."""
-    secrets: set[str] = {*settings.secret_key.keys, *settings.gate_secret.keys}
+    secrets: set[str] = {*settings.secret_key.keys, *settings.gate_secret.keys, *settings.metrics_token.keys}
     for url in (settings.database_url, settings.smtp_url):
         password = urlsplit(url).password or ""
         secrets |= {password, unquote(password)}
