@@ -16,8 +16,9 @@ from farebox.alerts.mail import LOGO, MailSettings, Picture
 from farebox.alerts.mail_templates import MailTemplates, built_in_names
 from farebox.alerts.operator_files import LOGO_BYTES_MAX, load_operator_files
 from farebox.alerts.report_words import MerchantWords
-from farebox.alerts.samples import sample_mails
+from farebox.alerts.samples.mails import sample_mails
 from farebox.alerts.staff_report_words import StaffWords
+from farebox.core.alerts import AlertKind
 from farebox.service.languages import LANGUAGE_NAMES, Language, language
 from tests.alerts.test_messages import MAIL_SETTINGS, html_of, text_of
 
@@ -26,10 +27,15 @@ PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(40)
 SKYLINE: Final = replace(MAIL_SETTINGS, operator="Skyline APIs")
 VALUES: Final = re.compile(
     r"https?://\S+|\S+@\S+|Skyline APIs|Northwind Imaging|Contoso Maps|Carla Diaz|410 Gone"
-    r"|\b(USD|UTC|INV-2041|image|scan)\b|xfer_\w+"
+    r"|\b(USD|UTC|INV-2041|image|scan|accounting)\b|(xfer|key|hold)_\w+"
     r"|\d+ January \d+"
 )
 """What a sample mail has that nobody translates; the month is the locale's."""
+OPTIONAL: Final = {
+    *("low-balance", "credit-ends", "recovered", "top-up", "credit-ended", "hold-expired", "budget-reached"),
+    *("frozen", "unfrozen", "runway-short", "unusual-spending"),
+}
+"""The mails about alerts that owners too may do without."""
 
 
 class Marked(gettext.NullTranslations):
@@ -121,10 +127,23 @@ def test_each_template_has_a_sample() -> None:
     assert set() == mails
 
 
+def test_each_kind_of_alert_has_a_sample_in_each_language() -> None:
+    for code in LANGUAGE_NAMES:
+        kinds = [sample.kind for sample in sample_mails(SKYLINE, language(code)) if sample.kind is not None]
+        assert list(AlertKind) == sorted(kinds)
+
+
+def test_no_two_samples_say_the_same() -> None:
+    """One that was written by the words of another kind would."""
+    messages = samples(language("en"))
+    assert len(messages) == len(list(sample_mails(SKYLINE, language("en"))))
+    assert len({text_of(message) for message in messages.values()}) == len(messages)
+
+
 def test_who_may_end_such_mails_is_told_how_and_others_are_not() -> None:
     for name, message in samples(language("en")).items():
         is_report = name in ("report", "staff-report")
-        is_optional = is_report or name in ("low-balance", "credit-ends", "with-a-button")
+        is_optional = is_report or name in OPTIONAL
         assert is_optional == ("List-Unsubscribe" in message) == ("unsubscribe" in text_of(message)), name
         if is_optional:
             part = "unsubscribe/reports" if is_report else "unsubscribe"

@@ -3,16 +3,15 @@
 With FAREBOX_TEST_SCREENSHOTS set to a folder, the pictures of the documentation are taken.
 """
 
-import base64
 import os
-from email.message import EmailMessage
 from typing import Final
 
 import pytest
-from playwright.async_api import ViewportSize
+from playwright.async_api import ViewportSize, expect
 
 from farebox.alerts.mail import MailSettings
-from farebox.alerts.samples import sample_mails
+from farebox.alerts.samples.mails import sample_mails
+from farebox.alerts.samples.pages import opened_page, overview_page
 from farebox.service.languages import language
 from tests.browser.conftest import NewContext
 from tests.support.browser import PHONE, PICTURE_SCALE, axe, screenshot
@@ -27,6 +26,8 @@ PICTURES: Final = {
     ("en", "light", "narrow"): "mail-narrow",
 }
 """Those of a low balance that the documentation shows."""
+SHEET: Final[ViewportSize] = {"width": 1480, "height": 2820}
+"""Large enough for a mail about each kind of alert."""
 
 
 @pytest.mark.parametrize(("code", "scheme", "size"), [*PICTURES, ("fr", "dark", "narrow")])
@@ -36,7 +37,7 @@ async def test_every_mail_is_readable(new_context: NewContext, code: str, scheme
     context = await new_context(viewport=viewport, color_scheme=scheme, device_scale_factor=scale)
     page = await context.new_page()
     for sample in sample_mails(SKYLINE, language(code)):
-        await page.set_content(as_opened(sample.message))
+        await page.set_content(opened_page(sample.message))
         await axe(page)
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert viewport["width"] == width, f"{sample.name} is too wide"
@@ -48,22 +49,21 @@ async def test_every_mail_is_readable(new_context: NewContext, code: str, scheme
 async def test_a_fact_of_one_long_word_fits(new_context: NewContext, viewport: ViewportSize) -> None:
     page = await (await new_context(viewport=viewport)).new_page()
     for sample in sample_mails(SKYLINE, language("en")):
-        await page.set_content(as_opened(sample.message))
+        await page.set_content(opened_page(sample.message))
         values = page.locator("td.value")
         if await values.count():
             await values.first.evaluate("(value, word) => value.textContent = word", "INV" + "9" * 125)
         assert viewport["width"] == await page.evaluate("document.documentElement.scrollWidth"), sample.name
 
 
-def as_opened(message: EmailMessage) -> str:
-    """Return a mail's HTML as a mail program shows it: with the pictures that the mail carries, and no others."""
-    html = message.get_body(("html",))
-    assert html is not None
-    text: str = html.get_content()
-    for part in message.walk():
-        if part.get_content_maintype() == "image":
-            picture = base64.b64encode(part.get_content()).decode()
-            text = text.replace(
-                f"cid:{part['Content-ID'].strip('<>')}", f"data:{part.get_content_type()};base64,{picture}"
-            )
-    return text
+async def test_all_mails_are_seen_on_one_page(new_context: NewContext) -> None:
+    context = await new_context(viewport=SHEET, device_scale_factor=PICTURE_SCALE)
+    page = await context.new_page()
+    samples = [sample for sample in sample_mails(SKYLINE, language("en")) if sample.kind is not None]
+    await page.set_content(overview_page(samples))
+    assert len(samples) == await page.locator("iframe").count()
+    for sample in samples:
+        frame = page.frame_locator(f'iframe[title="{sample.name}"]')
+        await expect(frame.get_by_text("Skyline APIs").first).to_be_visible()
+    await axe(page)
+    await screenshot(page, "mails-of-alerts")

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from farebox.alerts.mail import LOGO, MailSettings, Picture
 from farebox.alerts.mail_templates import MailTemplates, built_in_names
-from farebox.alerts.samples import sample_mails
+from farebox.alerts.samples.mails import sample_mails
 from farebox.service.languages import language
 
 LOGO_BYTES_MAX: Final = 100 * 1024

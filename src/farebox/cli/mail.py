@@ -1,15 +1,19 @@
 """Commands about mails: what they look like, with the operator's own templates, name and logo."""
 
-from email.message import EmailMessage
 from pathlib import Path
+from typing import Final
 
 import click
 
-from farebox.alerts.samples import sample_mails
+from farebox.alerts.samples.mails import Sample, sample_mails
+from farebox.alerts.samples.pages import opened_page, overview_page
 from farebox.background import make_mail_settings
 from farebox.cli.context import FAILED, add_json_option, answer, counted, guarded
 from farebox.config import Settings
 from farebox.service.languages import LANGUAGE_NAMES, language
+
+OVERVIEW: Final = "index.html"
+"""The page that shows all samples."""
 
 
 @click.group("mail")
@@ -29,13 +33,13 @@ def mail_preview(folder: Path, code: str | None, *, is_json: bool) -> None:
         settings = Settings.load()
         mail_settings, problems = make_mail_settings(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        names = []
-        for sample in sample_mails(mail_settings, language(code or settings.language)):
-            _write(folder, sample.name, sample.message)
-            names.append(sample.name)
-        data = {"folder": str(folder), "mails": names, "problems": list(problems)}
+        samples = list(sample_mails(mail_settings, language(code or settings.language)))
+        for sample in samples:
+            _write(folder, sample)
+        (folder / OVERVIEW).write_text(overview_page(samples), encoding="utf-8")
+        data = {"folder": str(folder), "mails": [sample.name for sample in samples], "problems": list(problems)}
         lines = [
-            f"{counted(len(names), 'mail')} written to {folder}.",
+            f"{counted(len(samples), 'mail')} written to {folder}; {folder / OVERVIEW} shows all of them.",
             *(f"farebox: warning: {text}" for text in problems),
         ]
         answer(data, lines, is_json=is_json)
@@ -45,13 +49,13 @@ def mail_preview(folder: Path, code: str | None, *, is_json: bool) -> None:
     guarded(preview, is_json=is_json)
 
 
-def _write(folder: Path, name: str, message: EmailMessage) -> None:
-    (folder / f"{name}.eml").write_bytes(message.as_bytes())
-    for kind, end in (("plain", "txt"), ("html", "html")):
-        part = message.get_body((kind,))
-        if part is None:
-            raise LookupError(f"the mail has no {kind} text")
-        (folder / f"{name}.{end}").write_text(part.get_content().replace("\r\n", "\n"), encoding="utf-8")
+def _write(folder: Path, sample: Sample) -> None:
+    plain = sample.message.get_body(("plain",))
+    if plain is None:
+        raise LookupError("the mail has no plain text")
+    (folder / f"{sample.name}.eml").write_bytes(sample.message.as_bytes())
+    (folder / f"{sample.name}.txt").write_text(plain.get_content().replace("\r\n", "\n"), encoding="utf-8")
+    (folder / f"{sample.name}.html").write_text(opened_page(sample.message), encoding="utf-8")
 
 
 add_json_option(mail_preview)
