@@ -89,7 +89,7 @@ def test_compose_files_have_the_shape_that_their_specification_asks_for() -> Non
 def test_every_service_is_watched_waited_for_and_confined() -> None:
     (compose,) = _documents(COMPOSE)
     services = compose["services"]
-    assert {"database", "migrate", "farebox", "proxy"} == services.keys()
+    assert {"database", "migrate", "farebox", "proxy", "prometheus"} == services.keys()
     for name, service in services.items():
         assert service["read_only"], name
         assert ["no-new-privileges:true"] == service["security_opt"]
@@ -98,7 +98,7 @@ def test_every_service_is_watched_waited_for_and_confined() -> None:
         )
     # The image has the check of the server, which the proxy waits for.
     assert stages(ROOT / "Dockerfile")[-1].last("HEALTHCHECK").text
-    assert all("healthcheck" in services[name] for name in ("database", "proxy"))
+    assert all("healthcheck" in services[name] for name in ("database", "proxy", "prometheus"))
     assert "service_healthy" == services["proxy"]["depends_on"]["farebox"]["condition"]
     assert "service_completed_successfully" == services["farebox"]["depends_on"]["migrate"]["condition"]
     assert int(services["farebox"]["stop_grace_period"].removesuffix("s")) > STOP_SECONDS_MAX
@@ -146,7 +146,7 @@ def test_secrets_of_compose_are_made_as_deploy_md_tells(tmp_path: Path) -> None:
     assert f":{password}@database/" in settings.database_url
     assert settings.secret_key != password
     (compose,) = _documents(COMPOSE)
-    named = {service["env_file"] for service in compose["services"].values()}
+    named = {service["env_file"] for service in compose["services"].values() if "env_file" in service}
     assert {f"deploy/compose/{path.name}" for path in made.glob("*.env")} == named
 
 
@@ -163,6 +163,96 @@ def test_the_proxy_of_compose_hands_requests_on(server: Server, free_port: int, 
     finally:
         caddy.terminate()
         caddy.wait()
+
+
+def test_both_caddys_do_the_same_but_that_the_one_of_compose_looks_whether_a_server_is_ready() -> None:
+    adapted = []
+    for name, changed in (("proxy", "127.0.0.1:8000"), ("compose", "farebox:8000")):
+        command: list[str | Path] = [
+            BIN / "caddy",
+            "adapt",
+            "--config",
+            DEPLOY / name / "Caddyfile",
+            "--adapter",
+            "caddyfile",
+        ]
+        variables = {**os.environ, "SITE_ADDRESS": "pay.example"}
+        told = subprocess.run(command, check=True, capture_output=True, text=True, env=variables)
+        config = json.loads(told.stdout.replace(changed, "FAREBOX"))
+        (route,) = config["apps"]["http"]["servers"]["srv0"]["routes"]
+        (inner,) = route["handle"][0]["routes"]
+        adapted.append((config, inner["handle"][-1]))
+    (config, _), (of_compose, proxy) = adapted
+    assert {"active": {"uri": "/readyz", "interval": 2 * 10**9, "timeout": 5 * 10**9}} == proxy.pop("health_checks")
+    assert config == of_compose
+
+
+def _promtool(*arguments: str | Path) -> str:
+    promtool = find_program(["promtool"], packages=["prometheus"], variable="FAREBOX_TEST_PROMTOOL")
+    return subprocess.run([promtool, "check", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def _scraped(name: str) -> Any:
+    """Return how the Prometheus of a deployment reads Farebox."""
+    (config,) = _documents(DEPLOY / "prometheus" / "scrape" / f"{name}.yml")
+    (scrape,) = config["scrape_configs"]
+    assert "farebox" == scrape["job_name"]
+    return scrape
+
+
+@pytest.mark.parametrize("name", ["compose", "systemd"])
+def test_prometheus_takes_the_configurations_and_their_rules(name: str) -> None:
+    assert "2 rule files found" in _promtool("config", DEPLOY / "prometheus" / "scrape" / f"{name}.yml")
+
+
+def test_metrics_are_scraped_where_the_samples_have_them_told(server: Server, tmp_path: Path) -> None:
+    (compose,) = _documents(COMPOSE)
+    service, monitor = (compose["services"][name] for name in ("farebox", "prometheus"))
+    assert "0.0.0.0:9464" == service["environment"]["FAREBOX_METRICS_ADDRESS"]
+    assert [{"targets": ["farebox:9464"]}] == _scraped("compose")["static_configs"]
+    assert {"monitoring"} == set(service["networks"]) & set(monitor["networks"])
+    assert "--config.file=/etc/farebox/scrape/compose.yml" in monitor["command"]
+    assert "./deploy/prometheus:/etc/farebox:ro" in monitor["volumes"]
+    of_systemd = Settings.load(_variables(DEPLOY / "systemd" / "farebox.env.example"), tmp_path)
+    assert [{"targets": [of_systemd.metrics_address]}] == _scraped("systemd")["static_configs"]
+
+
+def test_pods_say_where_their_metrics_are_and_prometheus_goes_by_it(tmp_path: Path) -> None:
+    (public,) = _documents(DEPLOY / "kubernetes" / "configmap.yaml")
+    (deployment,) = _documents(DEPLOY / "kubernetes" / "deployment.yaml")
+    template = deployment["spec"]["template"]
+    _, port = template["spec"]["containers"][0]["ports"]
+    assert ("metrics", f"0.0.0.0:{port['containerPort']}") == (
+        port["name"],
+        public["data"]["FAREBOX_METRICS_ADDRESS"],
+    )
+    told = template["metadata"]["annotations"]
+    assert {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(port["containerPort"]),
+        "prometheus.io/path": "/metrics",
+    } == told
+    scrape = _scraped("kubernetes")
+    found = [{"role": "pod", "namespaces": {"names": [deployment["metadata"]["namespace"]]}}]
+    assert found == scrape.pop("kubernetes_sd_configs")
+    # Debian's Prometheus knows no clusters: it is told what one would say of a pod, and of another that is not read.
+    pods = [
+        {"__address__": f"10.0.0.{number}:8000", "__meta_kubernetes_pod_ip": f"10.0.0.{number}"} for number in (1, 2)
+    ]
+    pods[0] |= {f"__meta_kubernetes_pod_annotation_{re.sub('[./]', '_', name)}": text for name, text in told.items()}
+    pods[0]["__meta_kubernetes_pod_name"] = "farebox-1"
+    scrape["static_configs"] = [{"targets": [pod["__address__"]], "labels": pod} for pod in pods]
+    # Any JSON is YAML.
+    (tmp_path / "prometheus.yml").write_text(json.dumps({"scrape_configs": [scrape]}))
+    found_pods = json.loads(_promtool("service-discovery", tmp_path / "prometheus.yml", "farebox"))
+    labels = {pod["discoveredLabels"]["__meta_kubernetes_pod_ip"]: pod["labels"] for pod in found_pods}
+    assert ("10.0.0.1:9464", "/metrics", "farebox-1", "farebox") == tuple(
+        labels["10.0.0.1"][name] for name in ("__address__", "__metrics_path__", "instance", "job")
+    )
+    assert not labels["10.0.0.2"]
+    # No service of the manifests leads to the metrics.
+    (service,) = _documents(DEPLOY / "kubernetes" / "service.yaml")
+    assert ["http"] == [port["targetPort"] for port in service["spec"]["ports"]]
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +341,7 @@ def test_pods_run_the_image_as_its_user_without_privilege() -> None:
 def test_probes_ask_what_a_server_answers_and_pods_have_the_time_to_stop(server: Server) -> None:
     pods = dict(_pods())
     (container,) = pods["farebox"]["containers"]
-    (port,) = container["ports"]
+    port, _ = container["ports"]
     assert container["args"][-1] == str(port["containerPort"])
     for name, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
         probe = container[name]["httpGet"]
