@@ -311,7 +311,7 @@ async def test_allowed_origin_may_read_answers_and_errors(farebox: Farebox) -> N
         assert "origin" == reply.header("vary")
         exposed = reply.header("access-control-expose-headers")
         assert exposed is not None
-        assert {"X-Error-Code", "Idempotent-Replay", "Retry-After"} == set(exposed.split(", "))
+        assert {"X-Error-Code", "Idempotent-Replay", "Retry-After", "X-Request-Id"} == set(exposed.split(", "))
         assert reply.header("access-control-allow-credentials") is None
 
 

@@ -42,7 +42,7 @@ class Cors:
         ]
 
     def _allow(self, origin: bytes) -> Headers:
-        exposed = (b"access-control-expose-headers", b"X-Error-Code, Idempotent-Replay, Retry-After")
+        exposed = (b"access-control-expose-headers", b"X-Error-Code, Idempotent-Replay, Retry-After, X-Request-Id")
         if self._is_open:
             return [(b"access-control-allow-origin", b"*"), exposed]
         if origin in self._origins:
