@@ -83,6 +83,7 @@ price-fit: $(VENV)/.installed-dev ## Import real price lists, charge every type 
 backtest: $(VENV)/.installed-dev $(PEERS)/.installed ## Hold the forecast to what came, beside its peers, and unusual spending to honest merchants and leaks (needs a network the first time).
 	$(BIN)/python -m benchmarks.backtest --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.backtest.unusual
+	$(BIN)/python -m benchmarks.backtest.hours
 
 restarts: $(VENV)/.installed-dev ## Restart servers of each engine under load again and again, and print what clients noticed (ARGS=--restarts=N).
 	$(BIN)/python -m tests.e2e $(ARGS)

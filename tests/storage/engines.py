@@ -50,6 +50,8 @@ TABLES: Final = (
         "usage_mark",
         "usage_key",
         "usage_key_mark",
+        "usage_hour",
+        "usage_hour_mark",
         "key_budget",
         "revenue_month",
         "balance_month",

@@ -1,7 +1,7 @@
 """Databases that earlier programs left: brought up to date with all that is in them, whatever version they are of."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from farebox.storage.records import ApiKey, Login, Realm, Usage
 from farebox.storage.stores import Stores
 from tests.service.books import TRANSFERS, keep_book, keep_given_book
 from tests.storage.engines import TABLES, Engine, PostgresEngine, SqliteEngine, forget_events
+from tests.storage.test_postgres import is_waiting_for_a_lock, stranger, until
 from tests.support.ledger import (
     ANN,
     BEN,
@@ -219,6 +220,77 @@ async def test_months_of_before_are_those_of_the_books_whatever_was_rolled_up(en
         for merchant_id in CURRENCIES:
             await stores.usage.roll_up(merchant_id, transfers_max=99)
     await stores.connector.close()
+
+
+HOURS: Final = [name for name, _ in sql.migrations("sqlite")].index("0022_usage_hours")
+"""How many versions came before hours were kept."""
+
+HOUR: Final = 3_600_000_000
+
+
+async def test_hours_of_before_are_those_of_the_books_whatever_was_rolled_up(engines: tuple[Engine, Engine]) -> None:
+    full, earlier = engines
+    expected = await _spend_by_hour(full)
+    await _leave_as_version(HOURS, full, earlier)
+    stores = earlier.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    assert [(ANN, 2)] == await earlier.execute("SELECT merchant_id, count(*) FROM usage_hour GROUP BY merchant_id")
+    assert [(ANN, 14)] == await earlier.execute("SELECT merchant_id, seq FROM usage_hour_mark")
+    for _ in range(2):
+        for merchant_id in CURRENCIES:
+            assert expected.get(merchant_id, {}) == await _by_hour(stores, merchant_id)
+            await stores.usage.roll_up(merchant_id, transfers_max=99)
+    await stores.connector.close()
+
+
+@pytest.mark.parametrize("table", ["usage_mark", "usage_quarter"])
+async def test_hours_begin_at_one_moment_while_an_earlier_server_rolls_up(
+    postgres_server: Databases, table: str
+) -> None:
+    """It rolls a book up further while the migration waits for one of the two tables that it reads."""
+    with ExitStack() as stack:
+        full, earlier = (PostgresEngine(stack.enter_context(postgres_server.database())) for _ in range(2))
+        expected = await _spend_by_hour(full)
+        await _leave_as_version(HOURS, full, earlier)
+        stores, statements = earlier.stores(), sql.statements("postgres")
+        async with stranger(earlier.url) as server, stranger(earlier.url) as watcher:
+            await server.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            migrating = asyncio.create_task(stores.connector.migrate(NOW))
+            await until(lambda: is_waiting_for_a_lock(watcher))
+            ((done,),) = await server.fetch(statements["lock_rolled_up_seq"], ANN)
+            await server.fetch(statements["roll_up_usage"], ANN, done + 1, done + 5)
+            await server.fetch(statements["set_rolled_up_seq"], ANN, done + 5)
+            await server.execute("COMMIT")
+            assert "0022_usage_hours" in await migrating
+        await stores.connector.open()
+        assert expected[ANN] == await _by_hour(stores, ANN)
+        await stores.connector.close()
+
+
+async def _spend_by_hour(full: Engine) -> Mapping[int, Mapping[int, int]]:
+    """Write books of which one is rolled up in part, and tell what was spent in each hour."""
+    stores = full.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    writer = await seeded_writer(stores)
+    for number in range(8):
+        at = NOW + number * HOUR // 2
+        await writer.write(ANN, Kind.CHARGE, 5 * UNIT, at, request_type=("image", "scan", "call")[number % 3])
+        await writer.write(ANN, Kind.REFUND, UNIT * (number + 1), at + 1)
+        await writer.write(ANN, Kind.HOLD, 2 * UNIT, at + 2)
+        await writer.write(ANN, Kind.CAPTURE, UNIT, at + 3)
+        await writer.write(BEN, Kind.CHARGE, 3 * UNIT, at)
+    await stores.usage.roll_up(ANN, transfers_max=14)
+    spent = {number: await _by_hour(stores, number) for number in (ANN, BEN)}
+    # Charges and captures of 6 units each half an hour, less refunds of one unit more each time.
+    assert 8 * 6 - sum(range(1, 9)) == sum(spent[ANN].values()) // UNIT
+    await stores.connector.close()
+    return spent
+
+
+async def _by_hour(stores: Stores, merchant_id: int) -> Mapping[int, int]:
+    return await stores.usage.spent_by_hour(merchant_id, first_hour=0, last_hour=NOW)
 
 
 CHARGES: Final = 150

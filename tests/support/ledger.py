@@ -30,6 +30,7 @@ from farebox.core.prices import Price
 from farebox.core.replaying.alerts import alert_faults, named_seqs
 from farebox.core.replaying.books import Replay
 from farebox.core.replaying.budgets import BudgetReplay
+from farebox.core.replaying.hours import HourReplay
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.state import BatchState, Decision, reads
 from farebox.core.transfers import Transfer
@@ -239,9 +240,12 @@ async def faults(stores: Stores, merchant_id: int = ANN) -> list[str]:
         found += alert_faults(account, alerts, named, replay.last_arrival_seq)
         keys = {key.key_id: key.budget_id for key in await snapshot.budgets_of_keys([merchant_id])}
         spent = BudgetReplay(await snapshot.budgets([merchant_id]), keys)
+        marks, kept = await snapshot.hour_marks([merchant_id]), await snapshot.spent_by_hour([merchant_id])
+        hours = HourReplay(marks.get(merchant_id, 0), kept.get(merchant_id, {}))
         async for chunk in snapshot.transfers(merchant_id):
             spent.feed_all(chunk)
-        return found + list(spent.finish())
+            hours.feed_all(chunk)
+        return [*found, *spent.finish(), *hours.finish(account.seq)]
 
 
 def balances(account: Account) -> dict[str, int]:

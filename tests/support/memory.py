@@ -168,6 +168,12 @@ class _MemorySnapshot:
             if key.merchant_id is not None and key.merchant_id in merchant_ids
         ]
 
+    async def hour_marks(self, merchant_ids: Sequence[int]) -> Mapping[int, int]:
+        return {}
+
+    async def spent_by_hour(self, merchant_ids: Sequence[int]) -> Mapping[int, Mapping[int, int]]:
+        return {}
+
     async def revenue(self, first: Month, last: Month) -> RevenueSums:
         return self._rows.revenue(first, last)
 

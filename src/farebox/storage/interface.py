@@ -156,6 +156,14 @@ class Snapshot(Protocol):
         """Tell which of merchants' keys spends from which budget, if any."""
         ...
 
+    async def hour_marks(self, merchant_ids: Sequence[int]) -> Mapping[int, int]:
+        """Tell up to which transfer merchants' books are rolled up by hours; those that never were are absent."""
+        ...
+
+    async def spent_by_hour(self, merchant_ids: Sequence[int]) -> Mapping[int, Mapping[int, int]]:
+        """Read what merchants spent in each hour since 1970, in micros, as it is rolled up."""
+        ...
+
     async def revenue(self, first: Month, last: Month) -> RevenueSums:
         """Sum up what moved in months in a row, by month, currency, kind and type, and what merchants had."""
         ...

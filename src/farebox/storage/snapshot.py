@@ -98,6 +98,17 @@ class StatementSnapshot(ABC):
         """Tell which of merchants' keys spends from which budget, if any."""
         return [BudgetedKey(*row) for row in await self._rows("budgets_of_keys", list(merchant_ids))]
 
+    async def hour_marks(self, merchant_ids: Sequence[int]) -> Mapping[int, int]:
+        """Tell up to which transfer merchants' books are rolled up by hours."""
+        return {row[0]: row[1] for row in await self._rows("hour_marks", list(merchant_ids))}
+
+    async def spent_by_hour(self, merchant_ids: Sequence[int]) -> Mapping[int, Mapping[int, int]]:
+        """Read what merchants spent in each hour, as it is rolled up."""
+        found: dict[int, dict[int, int]] = {}
+        for merchant_id, hour, spent in await self._rows("hours_of_merchants", list(merchant_ids)):
+            found.setdefault(merchant_id, {})[hour] = spent
+        return found
+
     async def revenue(self, first: Month, last: Month) -> RevenueSums:
         """Sum months up: what is rolled up, and what is not yet."""
         opening = _balances(await self._rows("balances_before", first.number, first.starts_at))

@@ -1,6 +1,6 @@
 """Usage: what was requested and what it cost, rolled up by quarters of an hour, and read in buckets.
 
-Books are rolled up into months in the same stretches; revenue.py reads those.
+Books are rolled up into hours, by keys and into months in the same stretches; revenue.py reads months.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class UsageStore(SubjectStore):
     """The usage of one database's merchants."""
 
     async def roll_up(self, merchant_id: int, *, transfers_max: int) -> int:
-        """Sum the next transfers of a book up into its usage, by key too, and its months, each once; return how many.
+        """Sum the next transfers of a book up into its usage, hours, keys and months, each once; return how many.
 
         Up to `transfers_max` of each. Safe to call from several processes at once: how far the book is rolled up is
         locked meanwhile, the account is not.
@@ -55,7 +55,8 @@ class UsageStore(SubjectStore):
         await fetch(self._sql["roll_up_components"], merchant_id, done + 1, last)
         await fetch(self._sql["set_rolled_up_seq"], merchant_id, last)
         months = await self._roll_up_months(fetch, account, transfers_max)
-        return max(last - int(done), months, await self._roll_up_keys(fetch, account, transfers_max))
+        keys = await self._roll_up_keys(fetch, account, transfers_max)
+        return max(last - int(done), months, keys, await self._roll_up_hours(fetch, account, transfers_max))
 
     async def _roll_up_months(self, fetch: Fetch, account: Account, transfers_max: int) -> int:
         """Sum the next transfers of a book up into its months, one after the other."""
@@ -81,6 +82,13 @@ class UsageStore(SubjectStore):
         last: int = min(done + transfers_max, account.seq)
         await fetch(self._sql["roll_up_keys"], account.merchant_id, done + 1, last)
         await fetch(self._sql["set_key_mark"], account.merchant_id, last)
+        return last - int(done)
+
+    async def _roll_up_hours(self, fetch: Fetch, account: Account, transfers_max: int) -> int:
+        ((done,),) = await fetch(self._sql["lock_hour_mark"], account.merchant_id)
+        last: int = min(done + transfers_max, account.seq)
+        await fetch(self._sql["roll_up_hours"], account.merchant_id, done + 1, last)
+        await fetch(self._sql["set_hour_mark"], account.merchant_id, last)
         return last - int(done)
 
     async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
@@ -123,5 +131,7 @@ class UsageStore(SubjectStore):
 
     async def spent_by_hour(self, merchant_id: int, *, first_hour: int, last_hour: int) -> Mapping[int, int]:
         """Sum up what was spent less what was refunded, in micros, by hours since 1970; as exact as `buckets`."""
-        quarters = (first_hour * 4, last_hour * 4 + 3)
-        return {row[0]: row[1] for row in await self._rows("spent_by_hour", merchant_id, *quarters)}
+        spent: dict[int, int] = {}
+        for hour, micros in await self._rows("spent_by_hour", merchant_id, first_hour, last_hour):
+            spent[hour] = spent.get(hour, 0) + micros
+        return spent

@@ -203,7 +203,7 @@ class RunwayReader:
 async def read_forecast(stores: Stores, account: Account, now: int, models: BurnModels | None = None) -> Forecast:
     """Read what a merchant spent hour by hour and tell how long its money lasts, as of `now`, microseconds since 1970.
 
-    It takes one query, of the quarters of an hour that are rolled up and the transfers that are not yet, unless
+    It takes one query, of the hours that are rolled up and the transfers that are not yet, unless
     `models` have what this hour taught; one more for a merchant that was given credit, and one or two where no runway
     can be told.
 

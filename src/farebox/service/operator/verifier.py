@@ -12,6 +12,7 @@ from farebox.core.prices import Price
 from farebox.core.replaying.alerts import alert_faults, named_seqs
 from farebox.core.replaying.books import Replay
 from farebox.core.replaying.budgets import BudgetReplay
+from farebox.core.replaying.hours import HourReplay
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Connector, Snapshot, StorageError
 from farebox.storage.records import BookRows, BudgetedKey
@@ -54,13 +55,17 @@ class Verifier:
                 shortfalls = _by_merchant(await snapshot.shortfalls(page))
                 budgets = _by_merchant(await snapshot.budgets(page))
                 keys = _by_merchant(await snapshot.budgets_of_keys(page))
+                marks = await snapshot.hour_marks(page)
+                hours = await snapshot.spent_by_hour([number for number in page if number in books])
                 for number in page:
                     self.merchants_count += 1
                     try:
                         beside = prices, counts.get(number, ()), shortfalls.get(number, ())
                         their_keys = {key.key_id: key.budget_id for key in keys.get(number, ())}
                         spent = BudgetReplay(budgets.get(number, ()), their_keys)
-                        async for text in self._book_faults(snapshot, number, books.get(number), spent, *beside):
+                        kept = hours if number in books else await snapshot.spent_by_hour([number])
+                        sums = spent, HourReplay(marks.get(number, 0), kept.get(number, {}))
+                        async for text in self._book_faults(snapshot, number, books.get(number), sums, *beside):
                             yield LedgerFault(number, text)
                     except StorageError:
                         raise
@@ -74,7 +79,7 @@ class Verifier:
         snapshot: Snapshot,
         merchant_id: int,
         book: BookRows | None,
-        spent: BudgetReplay,
+        sums: tuple[BudgetReplay, HourReplay],
         prices: Mapping[int, Price],
         counts: Sequence[PeriodCount],
         shortfalls: Sequence[Shortfall],
@@ -83,7 +88,7 @@ class Verifier:
         replay = Replay(merchant_id, prices)
         if book is not None:
             account, holds, alerts, grants = book.account, book.holds, book.alerts, book.grants
-            for fault in self._feed(replay, spent, book.transfers):
+            for fault in self._feed(replay, sums, book.transfers):
                 yield fault
         else:
             stored = await snapshot.account(merchant_id)
@@ -91,7 +96,7 @@ class Verifier:
                 yield "seq 0: the account's row is missing"
                 return
             async for chunk in snapshot.transfers(merchant_id):
-                for fault in self._feed(replay, spent, chunk):
+                for fault in self._feed(replay, sums, chunk):
                     yield fault
                 await self._progressed()
             account, holds = stored, await snapshot.holds(merchant_id)
@@ -103,14 +108,18 @@ class Verifier:
             named = dict(await snapshot.transfers_at(merchant_id, wanted)) if wanted else {}
         for fault in replay.finish(account, holds, named, counts, shortfalls, grants):
             yield fault
-        for fault in spent.finish():
+        spent, hours = sums
+        for fault in (*spent.finish(), *hours.finish(account.seq)):
             yield f"seq {account.seq}: {fault}"
         for fault in alert_faults(account, alerts, named, replay.last_arrival_seq):
             yield fault
 
-    def _feed(self, replay: Replay, spent: BudgetReplay, transfers: Sequence[Transfer]) -> Iterator[str]:
+    def _feed(
+        self, replay: Replay, sums: tuple[BudgetReplay, HourReplay], transfers: Sequence[Transfer]
+    ) -> Iterator[str]:
         self.transfers_count += len(transfers)
-        spent.feed_all(transfers)
+        for each in sums:
+            each.feed_all(transfers)
         return replay.feed_all(transfers)
 
     async def _progressed(self) -> None:

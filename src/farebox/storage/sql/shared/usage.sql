@@ -6,8 +6,12 @@ FROM account a
 LEFT JOIN usage_mark m ON m.merchant_id = a.merchant_id
 LEFT JOIN revenue_mark r ON r.merchant_id = a.merchant_id
 LEFT JOIN usage_key_mark k ON k.merchant_id = a.merchant_id
+LEFT JOIN usage_hour_mark h ON h.merchant_id = a.merchant_id
 WHERE a.merchant_id > $1
-    AND (a.seq - coalesce(m.seq, 0) >= $2 OR a.seq - coalesce(r.seq, 0) >= $2 OR a.seq - coalesce(k.seq, 0) >= $2)
+    AND (
+        a.seq - coalesce(m.seq, 0) >= $2 OR a.seq - coalesce(r.seq, 0) >= $2
+        OR a.seq - coalesce(k.seq, 0) >= $2 OR a.seq - coalesce(h.seq, 0) >= $2
+    )
 ORDER BY a.merchant_id LIMIT $3;
 
 -- lock_rolled_up_seq: tell up to which transfer a book was rolled up, and lock that until the transaction ends
@@ -67,18 +71,3 @@ FROM (
         AND committed_at / 900000000 BETWEEN $2 AND $3
 ) used
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
-
--- spent_by_hour: sum up what was spent in each hour since 1970, less what was refunded: what is rolled up and what is not
--- yet
-SELECT hour, CAST(sum(spent) AS BIGINT)
-FROM (
-    -- By quarter first, as the primary key has them in that order: many types are then summed up without sorting them.
-    SELECT quarter / 4 AS hour, sum(cost - refunded) AS spent
-    FROM usage_quarter WHERE merchant_id = $1 AND quarter BETWEEN $2 AND $3 GROUP BY quarter
-    UNION ALL
-    SELECT committed_at / 3600000000, CASE WHEN kind = {Kind.REFUND} THEN -amount ELSE amount END
-    FROM transfer
-    WHERE merchant_id = $1 AND seq > coalesce((SELECT seq FROM usage_mark WHERE merchant_id = $1), 0)
-        AND kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE}) AND committed_at / 900000000 BETWEEN $2 AND $3
-) used
-GROUP BY 1 ORDER BY 1;
