@@ -16,6 +16,7 @@ from farebox.core.state import Decision
 from farebox.service.insight.unusual_spending import DAYS_MIN, HISTORY_DAYS
 from farebox.service.operator.merchants import NewKey
 from farebox.service.operator.spending_watch import LOOK_SECONDS, QUIET_SECONDS, SpendingWatch
+from farebox.storage.interface import StoreUnavailable
 from farebox.storage.records import AccountMail, Purpose, SpendingPeak
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.app_client import AppClient, open_client
@@ -108,6 +109,35 @@ async def test_a_leak_is_told_within_five_minutes_with_the_key_that_does_it(shop
     assert USUAL * IMAGE * 3 // 2 < facts["spent"]
     # It began half a minute ago, and the other key has spent more in these five minutes.
     assert facts["spent"] / 3 < facts["key_spent"] < facts["spent"] / 2
+
+
+async def test_a_leak_at_a_merchant_that_rested_is_told_with_its_key_at_the_first_look(shop: Shop) -> None:
+    await shop.remember(*[20] * 30)
+    await shop.spend(20, images=1)
+    await shop.spend(180, images=0)
+    await shop.spend(20, images=40, key=1)
+    (alert,) = await shop.alerts()
+    assert (shop.keys[1].key.key_id, 40 * IMAGE) == (alert.read_facts["key_id"], alert.read_facts["key_spent"])
+
+
+async def test_a_rush_that_is_over_is_told_once_the_database_is_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that moves afterwards brings the merchant up again."""
+    await shop.remember(*[20] * 30)
+    await shop.spend(20, images=1)
+
+    async def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.farebox.stores.spending, "find", fail)
+        with pytest.raises(StoreUnavailable):
+            await shop.spend(20, images=40, key=1)
+    assert [] == await shop.alerts()
+    await shop.spend(20, images=0)
+    (alert,) = await shop.alerts()
+    assert 40 * IMAGE == alert.read_facts["spent"]
 
 
 async def test_staff_who_may_suspend_the_key_are_warned_by_mail_within_five_minutes_once(shop: Shop) -> None:

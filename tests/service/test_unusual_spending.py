@@ -68,6 +68,13 @@ def test_a_window_is_what_was_spent_in_five_minutes() -> None:
     assert (24, 39, 15) == (windows[-1].after_seq, windows[-1].last_seq, windows[-1].transfers)
 
 
+def test_a_rush_after_a_rest_is_all_that_came_since() -> None:
+    readings = Readings()
+    readings.add(Reading(0, 1_000, 10))
+    assert SpendingWindow(400, 10, 50, 10) == readings.add(Reading(240 * SECOND, 1_400, 50))
+    assert SpendingWindow(500, 10, 60, 50) == readings.add(Reading(260 * SECOND, 1_500, 60))
+
+
 def test_what_was_spent_while_nobody_read_is_in_no_window() -> None:
     readings = Readings()
     readings.add(Reading(NOW, UNIT, 1))

@@ -43,7 +43,8 @@ class Reading(Struct, frozen=True):
 class SpendingWindow(Struct, frozen=True):
     """How much was spent between two readings, by the transfers after `after_seq` up to `last_seq`.
 
-    `rush_seq` is the transfer after which its last minute began: whoever spends most of that began the rush.
+    `rush_seq` is the transfer after which its last minute began, or what came at once after a rest: whoever spends most
+    of that began the rush.
     """
 
     spent: int
@@ -76,7 +77,9 @@ class Readings:
         if not readings:
             return SpendingWindow(0, reading.seq, reading.seq)
         first, last = readings[0], readings[-1]
-        rush = next(item for item in readings if item is last or item.at >= reading.at - _RUSH_MICROS)
+        # The latest began no rush: where it is the only one of the last minute, the rush began at the one before.
+        started = list(readings)[:-1] or [last]
+        rush = next((item for item in started if item.at >= reading.at - _RUSH_MICROS), started[-1])
         return SpendingWindow(max(last.spent - first.spent, 0), first.seq, last.seq, rush.seq)
 
     def forget_before(self, at: int) -> bool:

@@ -5,7 +5,7 @@ process charged it. So a look reads nothing of a merchant that does not move, an
 day. Nothing else is kept in memory but the readings of the last minutes; a process that has just started has none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -81,8 +81,15 @@ class SpendingWatch:
         Raises:
             StorageError: the database is away; what was read is looked at the next time.
         """
-        now = self._clock.now()
         latest, self._latest = self._latest, {}
+        try:
+            await self._look_at(latest, self._clock.now())
+        except BaseException:
+            # Of a merchant that moves no more, nothing else would be looked at again.
+            self._latest = {**latest, **self._latest}
+            raise
+
+    async def _look_at(self, latest: Mapping[int, tuple[int, int]], now: int) -> None:
         windows = {}
         for merchant_id, (spent, seq) in sorted(latest.items()):
             readings = self._readings.setdefault(merchant_id, Readings())
