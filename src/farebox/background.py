@@ -16,6 +16,7 @@ from farebox.alerts.mail import MailSettings
 from farebox.alerts.operator_files import load_operator_files
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.report_mail import ReportMails, ReportWriter
+from farebox.alerts.staff_warnings import StaffWarnings
 from farebox.alerts.transport import FolderTransport, Transport
 from farebox.bootstrap import MAIL_FOLDER, Farebox
 from farebox.config import Settings
@@ -172,6 +173,7 @@ def _mails(farebox: Farebox, limits: DeliveryLimits) -> tuple[Periodic, ...]:
         clock,
         services.approvals,
         ReportMails(stores, writer, mail_settings, services.report_links),
+        StaffWarnings(stores, mail_settings, services.warning_choices),
     )
     return (
         Dispatcher(outbox, mail_relay, clock).periodic("alert mails"),

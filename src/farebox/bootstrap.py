@@ -57,6 +57,7 @@ from farebox.service.people.sign_in import SignIn
 from farebox.service.people.signing import Signer
 from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.service.people.users import Staff, Users
+from farebox.service.people.warnings import WarningChoices
 from farebox.service.repeats import Repeats
 from farebox.service.reports.choices import ReportChoices
 from farebox.service.reports.links import ReportLinks
@@ -232,6 +233,7 @@ class Farebox(Struct, frozen=True):
             staff=Staff(stores, clock, sign_in, limits=limits),
             sign_in=sign_in,
             unsubscribing=Unsubscribing(stores, signer, clock),
+            warning_choices=WarningChoices(stores, signer, clock),
             approvals=Approvals(stores, committer, limits=limits),
             audit_log=AuditLog(stores),
             key_budgets=KeyBudgets(stores, clock, merchants),

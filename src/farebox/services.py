@@ -31,6 +31,7 @@ from farebox.service.people.destinations import Destinations
 from farebox.service.people.sign_in import SignIn
 from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.service.people.users import Staff, Users
+from farebox.service.people.warnings import WarningChoices
 from farebox.service.repeats import Repeats
 from farebox.service.reports.choices import ReportChoices
 from farebox.service.reports.links import ReportLinks
@@ -80,6 +81,7 @@ class Services(Struct, frozen=True):
     staff: Staff
     sign_in: SignIn
     unsubscribing: Unsubscribing
+    warning_choices: WarningChoices
     approvals: Approvals
     audit_log: AuditLog
     key_budgets: KeyBudgets

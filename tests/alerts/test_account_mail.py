@@ -26,7 +26,7 @@ from tests.alerts.mailserver import MailServer, until
 from tests.alerts.running import running
 from tests.alerts.test_messages import MAIL_SETTINGS, flowing_text_of, text_of
 from tests.support.ledger import NOW, SECOND, UNIT, Ledger
-from tests.support.report_writer import report_mails
+from tests.support.report_writer import report_mails, staff_warnings
 
 ANN: Final = "ann@northwind.example"
 URL: Final = MAIL_SETTINGS.public_url
@@ -73,7 +73,8 @@ class Post:
         """Put together the queue of account mails."""
         stores, clock = self.ledger.stores, self.ledger.clock
         reports = report_mails(stores, clock, MAIL_SETTINGS)
-        return AccountMails(stores, self.sign_in, MAIL_SETTINGS, clock, self.approvals, reports)
+        warnings = staff_warnings(stores, clock, MAIL_SETTINGS)
+        return AccountMails(stores, self.sign_in, MAIL_SETTINGS, clock, self.approvals, reports, warnings)
 
 
 @pytest.fixture

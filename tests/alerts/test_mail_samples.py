@@ -36,6 +36,11 @@ OPTIONAL: Final = {
     *("frozen", "unfrozen", "runway-short", "unusual-spending"),
 }
 """The mails about alerts that owners too may do without."""
+OTHER_LINKS: Final = {
+    **dict.fromkeys(("report", "staff-report"), "unsubscribe/reports"),
+    **dict.fromkeys(("staff-unusual-spending", "staff-destination-disabled"), "unsubscribe/warnings"),
+}
+"""Where the links lead by which other mails are ended."""
 
 
 class Marked(gettext.NullTranslations):
@@ -142,11 +147,10 @@ def test_no_two_samples_say_the_same() -> None:
 
 def test_who_may_end_such_mails_is_told_how_and_others_are_not() -> None:
     for name, message in samples(language("en")).items():
-        is_report = name in ("report", "staff-report")
-        is_optional = is_report or name in OPTIONAL
+        part = OTHER_LINKS.get(name, "unsubscribe")
+        is_optional = name in OPTIONAL or name in OTHER_LINKS
         assert is_optional == ("List-Unsubscribe" in message) == ("unsubscribe" in text_of(message)), name
         if is_optional:
-            part = "unsubscribe/reports" if is_report else "unsubscribe"
             assert f"<https://pay.example/farebox/{part}/SAMPLE>" == message["List-Unsubscribe"]
             assert "List-Unsubscribe=One-Click" == message["List-Unsubscribe-Post"]
 

@@ -37,7 +37,7 @@ from tests.alerts.mailserver import MailServer, until
 from tests.alerts.running import running
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.ledger import NOW, UNIT, Ledger, add_merchant, add_price
-from tests.support.report_writer import report_mails
+from tests.support.report_writer import report_mails, staff_warnings
 
 ANN: Final = "ann@northwind.example"
 BEN: Final = "ben@northwind.example"
@@ -71,6 +71,7 @@ class Post:
                 clock,
                 approvals,
                 report_mails(stores, clock, MAIL_SETTINGS, transfers_max=transfers_max),
+                staff_warnings(stores, clock, MAIL_SETTINGS),
             ),
             Relay(SmtpTransport(url), stores.mail_servers, clock, server=url),
             clock,

@@ -57,6 +57,24 @@ def test_support_is_closed_opened_again_and_sent_another_link(shell: Shell) -> N
     assert ["invite_staff", "reopen_staff", "close_staff", "add_staff"] == actions
 
 
+def test_what_somebody_is_warned_of_is_shown_and_chosen(shell: Shell) -> None:
+    shell.ok("staff", "add", "sam@farebox.example", "--name", "Sam")
+    both = "sam@farebox.example is warned of spending.unusual, destination.disabled."
+    assert both in shell.ok("staff", "warn", "sam@farebox.example").out
+    assert ["spending.unusual"] == shell.json("staff", "warn", "sam@farebox.example", "spending.unusual")["warned"]
+    assert "is warned of nothing." in shell.ok("staff", "warn", "sam@farebox.example", "none").out
+    assert [[]] == [login["warned"] for login in shell.json("staff", "list")]
+    assert ["set_mail_kinds", "set_mail_kinds", "add_staff"] == [entry["action"] for entry in shell.json("audit")]
+    for words, told in (
+        (["sam@farebox.example", "balance.low"], "'balance.low' is not one of 'spending.unusual'"),
+        (["sam@farebox.example", "none", "spending.unusual"], "give events, or none alone"),
+        (["nobody@farebox.example"], "nobody@farebox.example is not support staff"),
+    ):
+        refused = shell.run("staff", "warn", *words)
+        assert 2 == refused.status
+        assert told in refused.err
+
+
 def test_codes_are_removed_from_those_who_are_asked_for_them(shell: Shell) -> None:
     shell.ok("staff", "add", "sam@farebox.example", "--name", "Sam")
     nothing = shell.run("staff", "remove-codes", "sam@farebox.example")

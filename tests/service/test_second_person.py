@@ -19,7 +19,7 @@ from farebox.service.people.api_keys import Principal, parse_key
 from farebox.storage.records import Purpose
 from tests.alerts.test_messages import MAIL_SETTINGS
 from tests.support.app_client import AppClient, Reply, open_client
-from tests.support.report_writer import report_mails
+from tests.support.report_writer import report_mails, staff_warnings
 from tests.support.server import Seeds, seed, staff_member, support_key_of
 
 SHELL = Principal("shell:root", roles=StaffRole.SUPPORT | StaffRole.ADMINISTRATOR)
@@ -254,6 +254,7 @@ async def test_the_mail_tells_what_waits_as_of_now_and_is_withdrawn_when_nothing
         farebox.clock,
         services.approvals,
         report_mails(farebox.stores, farebox.clock, MAIL_SETTINGS),
+        staff_warnings(farebox.stores, farebox.clock, MAIL_SETTINGS),
     )
     message = await queue.compose(mail)
     assert "3 requests wait for your approval" == message["Subject"]

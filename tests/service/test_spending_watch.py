@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from farebox.alerts.account_mail import AccountMails
+from farebox.alerts.transport import Withdrawn
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.alerts import Alert, AlertKind
@@ -22,7 +23,7 @@ from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.app_client import AppClient, open_client
 from tests.support.clock import at
 from tests.support.ledger import NOW, SECOND
-from tests.support.report_writer import report_mails
+from tests.support.report_writer import report_mails, staff_warnings
 from tests.support.server import Seeds, open_farebox, seed, staff_member
 
 DAY: Final = 24 * 3600 * SECOND
@@ -159,15 +160,44 @@ async def test_staff_who_may_suspend_the_key_are_warned_by_mail_within_five_minu
     await shop.spend(300, images=40, key=1)
     assert len(mails) == len(await warned())
     reports = report_mails(farebox.stores, farebox.clock, MAIL_SETTINGS)
-    queue = AccountMails(farebox.stores, services.sign_in, MAIL_SETTINGS, farebox.clock, services.approvals, reports)
+    warnings = staff_warnings(farebox.stores, farebox.clock, MAIL_SETTINGS)
+    queue = AccountMails(
+        *(farebox.stores, services.sign_in, MAIL_SETTINGS, farebox.clock, services.approvals, reports, warnings)
+    )
     key = shop.keys[1].key
     path = f"/support/merchants/{shop.seeds.merchant}/keys/{ids.public_id(ids.KEY, key.key_id)}/suspend"
     with at(farebox, shop.now):
         message = await queue.compose(mails[ben.login_id or 0])
     assert f"Northwind Imaging: the key {key.hint} spends far more than is usual" == message["Subject"]
     assert f"{MAIL_SETTINGS.public_url}{path}" in text_of(message)
+    link = str(message["List-Unsubscribe"]).strip("<>")
+    assert link.startswith(f"{MAIL_SETTINGS.public_url}/unsubscribe/warnings/")
+    assert "List-Unsubscribe=One-Click" == message["List-Unsubscribe-Post"]
+    assert link in text_of(message)
     # The button leads to a page, for which one signs in first.
     assert 303 == (await shop.client.get(path)).status
+
+
+async def test_staff_who_want_no_such_warning_get_none_even_of_what_is_owed(shop: Shop) -> None:
+    farebox, services = shop.farebox, shop.farebox.services
+    ben, una = await staff_member(farebox, "ben"), await staff_member(farebox, "una")
+    choices = services.warning_choices
+    await choices.set(ben.name, ["destination.disabled"], principal=ben)
+    await shop.remember(*[USUAL] * 30)
+    await shop.spend(300, images=40, key=1)
+    owed = {
+        mail.login_id: mail
+        for mail in await farebox.stores.account_mails.list(99)
+        if mail.purpose == Purpose.UNUSUAL_SPENDING
+    }
+    assert una.login_id in owed
+    assert ben.login_id not in owed
+    await choices.set(una.name, [], principal=una)
+    login = await choices.find(una.name)
+    with pytest.raises(Withdrawn, match="they want no such warnings any more"):
+        await staff_warnings(farebox.stores, farebox.clock, MAIL_SETTINGS).compose(
+            owed[una.login_id or 0], login, "<mail@farebox.example>"
+        )
 
 
 async def test_a_rush_of_twenty_times_is_told_within_a_minute(shop: Shop) -> None:

@@ -636,6 +636,8 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[object]]]] = {
         OTHER, account_mail(1, login_id=2), maker=Maker(1), is_staff_told=False, audit_entry=item
     ),
     "logins.confirm": lambda stores, item: stores.logins.confirm(3, maker=Maker(), audit_entry=item),
+    "logins.set_mail_kinds": lambda stores, item: stores.logins.set_mail_kinds(3, 0, item),
+    "logins.stop_mails": lambda stores, item: stores.logins.stop_mails(3, 1 << AlertKind.UNUSUAL_SPENDING, item),
     "account_mails.add": lambda stores, item: stores.account_mails.add(account_mail(1), None, item),
     "users.invite": lambda stores, item: stores.users.invite(
         User(ANN, 2, "two", NOW), account_mail=None, login=None, audit_entry=item

@@ -317,7 +317,7 @@ WHOLE_TABLES: Final = {
         "search_merchants",
         "merchants_with_tag",
         "resume_mail_servers",
-        "open_staff",
+        *("open_staff", "warned_staff"),
         "revenue_not_rolled_up",
         "balances_before",
         "spent_by_merchants",

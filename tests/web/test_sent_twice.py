@@ -42,7 +42,7 @@ ELSEWHERE: Final = re.compile(
     r"(/support)?/(sign-in|sign-out|forgotten|profile/.*)|/link/.*|/unsubscribe/.*|.*/prices/(preview|import)"
 )
 """Forms that sign somebody in or out, or need a password: each of those is asked for anew; two change nothing. Links
-that end mails have no session; test_unsubscribe.py and test_reports.py click them twice."""
+that end mails have no session; test_unsubscribe.py, test_warnings.py and test_reports.py click them twice."""
 
 ACCOUNT: Final = "/accounts/{merchant}"
 MERCHANT: Final = "/support/merchants/{merchant}"

@@ -5,8 +5,8 @@ from contextlib import suppress
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
-from farebox.alerts.staff_warnings import StaffWarnings
 from farebox.alerts.transport import Withdrawn
 from farebox.core.alerts import AlertKind
 from farebox.core.staff_roles import StaffRole
@@ -26,6 +26,7 @@ from farebox.webhooks.dispatcher import (
 from farebox.webhooks.send_result import SEND_SECONDS_MAX, SendResult
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.ledger import ANN, BEN, NOW, SECOND, HeldClock, add_merchant
+from tests.support.report_writer import staff_warnings
 from tests.webhooks.outgoing import (
     AWAY,
     FAULTY,
@@ -272,6 +273,8 @@ async def test_the_operators_destination_is_disabled_too_and_staff_who_set_such_
     for number, role in enumerate((StaffRole.ADMINISTRATOR, StaffRole.SUPPORT, StaffRole.VIEWER), start=1):
         email = f"staff{number}@farebox.example"
         await stores.logins.add(Login(number, Realm.SUPPORT, email, "Sam", NOW, "no password", roles=role))
+    silent = Login(4, Realm.SUPPORT, "una@farebox.example", "Una", NOW, "no password", roles=StaffRole.ADMINISTRATOR)
+    await stores.logins.add(replace(silent, mail_kinds=1 << AlertKind.UNUSUAL_SPENDING))
     await add_merchant(stores, ANN)
     await add(stores, destination(HOOKS, None))
     await tell(stores)
@@ -281,10 +284,11 @@ async def test_the_operators_destination_is_disabled_too_and_staff_who_set_such_
     assert DestinationState.DISABLED == (await health(stores)).state
     assert 1 == len(await stores.deliveries.alerts(ANN, 10))
     (mail,) = await stores.account_mails.list(9)
+    # One of both administrators wants no such warning.
     assert (Purpose.DESTINATION_DISABLED, 1, clock.now()) == (mail.purpose, mail.login_id, mail.next_attempt_at)
     login = await stores.logins.get(1)
     assert login is not None
-    warnings = StaffWarnings(stores, MAIL_SETTINGS)
+    warnings = staff_warnings(stores, clock, MAIL_SETTINGS)
     message = await warnings.compose(mail, login, "<mail@farebox.example>")
     assert "1 destination of the operator was disabled" == message["Subject"]
     for words in ("hooks, disabled at ", ": 410 gone", f"{MAIL_SETTINGS.public_url}/support/webhooks"):

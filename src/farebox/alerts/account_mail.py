@@ -39,6 +39,7 @@ class AccountMails:
         clock: Clock,
         approvals: Approvals,
         reports: ReportMails,
+        warnings: StaffWarnings,
     ) -> None:
         """Prepare.
 
@@ -49,9 +50,10 @@ class AccountMails:
             clock: tells when a link is too old.
             approvals: tells what waits for one of the staff.
             reports: writes those that are reports.
+            warnings: writes those that warn staff.
         """
         self._reports = reports
-        self._warnings = StaffWarnings(stores, settings)
+        self._warnings = warnings
         self._approvals = approvals
         self._stores = stores
         self._sign_in = sign_in

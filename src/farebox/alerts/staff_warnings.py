@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
 from typing import Any
 
+from msgspec import Struct
+
 from farebox.alerts.alert_words import AlertSubject
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import Headers, MailSettings, compose_mail
@@ -14,16 +16,27 @@ from farebox.alerts.transport import Withdrawn
 from farebox.alerts.unusual_spending import unusual_spending_words
 from farebox.core import ids
 from farebox.service.languages import Language
+from farebox.service.people.warnings import WarningChoices
 from farebox.storage.destination_records import Channel, Destination, DestinationState
+from farebox.storage.outgoing.staff_mails import WARNED_KINDS
 from farebox.storage.records import AccountMail, Delivery, Login, Purpose
 from farebox.storage.stores import Stores
+
+
+class WarningMail(Struct, frozen=True):
+    """A warning that is owed to one of the staff: its mail, the mail's name, and where its reader ends such mails."""
+
+    owed: AccountMail
+    message_id: str
+    unsubscribe_url: str
 
 
 class StaffWarnings:
     """The account mails that warn staff."""
 
-    def __init__(self, stores: Stores, settings: MailSettings) -> None:
-        """Read what they tell of from these stores."""
+    def __init__(self, stores: Stores, settings: MailSettings, choices: WarningChoices) -> None:
+        """Read what they tell of from these stores; by the choices' links their readers end them."""
+        self._choices = choices
         self._stores = stores
         self._settings = settings
 
@@ -32,17 +45,20 @@ class StaffWarnings:
 
         Raises:
             InvalidAddress: no mail can ever go there.
-            Withdrawn: there is nothing to warn of any more.
+            Withdrawn: there is nothing to warn of any more, or they want no such warnings.
         """
-        spoken = self._settings.language_of(login.language)
+        spoken, kind = self._settings.language_of(login.language), WARNED_KINDS[mail.purpose]
+        if not login.mail_kinds >> kind & 1:
+            raise Withdrawn("they want no such warnings any more")
+        url = await self._choices.url(login.login_id, kind, public_url=self._settings.public_url)
+        way = WarningMail(mail, message_id, url)
         if mail.purpose == Purpose.UNUSUAL_SPENDING:
-            subject = await self._unusual_spending(mail, spoken)
-            return unusual_spending_warning(mail, subject, self._settings, message_id)
+            return unusual_spending_warning(way, await self._unusual_spending(mail, spoken), self._settings)
         every = await self._stores.destinations.list(None)
         disabled = [destination for destination in every if destination.state == DestinationState.DISABLED]
         if not disabled:
             raise Withdrawn("the destination was turned on again, or deleted")
-        return disabled_destinations_warning(mail, disabled, self._settings, message_id, spoken)
+        return disabled_destinations_warning(way, disabled, self._settings, spoken)
 
     async def _unusual_spending(self, mail: AccountMail, spoken: Language) -> AlertSubject:
         merchant_id = mail.merchant_id or 0
@@ -61,9 +77,7 @@ class StaffWarnings:
         return AlertSubject(delivery, merchant, account, None, None, language=spoken, key=key)
 
 
-def unusual_spending_warning(
-    mail: AccountMail, subject: AlertSubject, settings: MailSettings, message_id: str
-) -> EmailMessage:
+def unusual_spending_warning(mail: WarningMail, subject: AlertSubject, settings: MailSettings) -> EmailMessage:
     """Write that a merchant spends far more than is usual, with the key that does it, which can be suspended."""
     spoken, _ = subject.language, subject.language.gettext
     name = one_line(subject.merchant.name)
@@ -91,11 +105,11 @@ def unusual_spending_warning(
         "page_url": page,
     }
     title = _("%(merchant)s: %(news)s", merchant=name, news=told.subject)
-    return _warning(mail, title, words, settings, message_id, spoken)
+    return _warning(mail, title, words, settings, spoken)
 
 
 def disabled_destinations_warning(
-    mail: AccountMail, disabled: Sequence[Destination], settings: MailSettings, message_id: str, spoken: Language
+    mail: WarningMail, disabled: Sequence[Destination], settings: MailSettings, spoken: Language
 ) -> EmailMessage:
     """Write which of the operator's own destinations are disabled, and why."""
     _ = spoken.gettext
@@ -120,7 +134,7 @@ def disabled_destinations_warning(
         "page_label": _("Open webhooks and chats"),
         "page_url": f"{settings.public_url}/support/webhooks",
     }
-    return _warning(mail, title, words, settings, message_id, spoken)
+    return _warning(mail, title, words, settings, spoken)
 
 
 def _item(destination: Destination, spoken: Language) -> str:
@@ -131,7 +145,15 @@ def _item(destination: Destination, spoken: Language) -> str:
 
 
 def _warning(
-    mail: AccountMail, title: str, words: Mapping[str, Any], settings: MailSettings, message_id: str, spoken: Language
+    mail: WarningMail, title: str, words: Mapping[str, Any], settings: MailSettings, spoken: Language
 ) -> EmailMessage:
-    headers = Headers(title, at=mail.created_at, message_id=message_id)
-    return compose_mail(settings, mailbox(mail.email), headers, template="staff_warning", words=words, language=spoken)
+    headers = Headers(title, at=mail.owed.created_at, message_id=mail.message_id)
+    return compose_mail(
+        settings,
+        mailbox(mail.owed.email),
+        headers,
+        template="staff_warning",
+        words={**words, "choices_url": f"{settings.public_url}/support/profile"},
+        language=spoken,
+        unsubscribe_url=mail.unsubscribe_url,
+    )

@@ -8,6 +8,7 @@ from farebox.cli.context import CommandContext, as_fields, command, short_time, 
 from farebox.core.staff_roles import STAFF_ROLES, roles_in_words
 from farebox.presenters.fields import time_or_none
 from farebox.presenters.users import staff_data, staff_state
+from farebox.service.people.warnings import WARNING_TYPES, warned_types
 from farebox.storage.records import AccountMail
 
 ROLE_OPTION: Final = click.option(
@@ -16,6 +17,8 @@ ROLE_OPTION: Final = click.option(
     multiple=True,
     help="What they may do; support and administrator may be given together, each by a --role.",
 )
+NO_EVENT: Final = "none"
+"""Stands in a command for no event at all."""
 
 
 @click.group("staff")
@@ -101,6 +104,22 @@ async def staff_confirm(context: CommandContext, email: str) -> None:
 async def staff_link(context: CommandContext, email: str) -> None:
     """Print a new link by which somebody chooses a password; a running server mails it as well."""
     answer_link(context, await context.farebox.services.staff.invite_again(email, principal=context.principal), {})
+
+
+@command("warn", group=staff_group)
+@click.argument("email")
+@click.argument("events", type=click.Choice([*WARNING_TYPES, NO_EVENT]), nargs=-1, metavar="[EVENT...]")
+async def staff_warn(context: CommandContext, email: str, events: tuple[str, ...]) -> None:
+    """Show which events somebody is warned of by mail; or choose them, each by its name, or `none`."""
+    choices = context.farebox.services.warning_choices
+    if events:
+        wanted = [name for name in events if name != NO_EVENT]
+        if len(wanted) < len(events) and wanted:
+            raise click.UsageError(f"give events, or {NO_EVENT} alone")
+        login = await choices.set(email, wanted, principal=context.principal)
+    else:
+        login = await choices.find(email)
+    context.answer(staff_data(login), f"{login.email} is warned of {', '.join(warned_types(login)) or 'nothing'}.")
 
 
 @command("remove-codes", group=staff_group)

@@ -11,6 +11,7 @@ from farebox.service import inputs
 from farebox.service.operator.merchants import User
 from farebox.service.people.choices import mailed_types
 from farebox.service.people.users import ROLE_WORDS, Login, Role
+from farebox.service.people.warnings import warned_types
 
 UserId = Annotated[
     str, Meta(description="The person's id.", examples=["user_01K9ABCDEFGHJ"], extra_json_schema=id_schema("user_"))
@@ -48,6 +49,9 @@ class StaffData(Struct, frozen=True, rename="camel"):
     created_at: Time
     signed_in_at: Time | None
     roles: list[StaffRoleWord]
+    warned: Annotated[
+        list[str], Meta(description="The events that they are warned of by mail.", examples=[["spending.unusual"]])
+    ]
 
 
 def user_role(role: int) -> Literal["owner", "member", "viewer"]:
@@ -77,6 +81,7 @@ def staff_data(login: Login) -> StaffData:
         created_at=inputs.format_time(login.created_at),
         signed_in_at=time_or_none(login.signed_in_at),
         roles=role_words(login.roles),
+        warned=warned_types(login),
     )
 
 

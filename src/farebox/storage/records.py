@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from farebox.core import ids
 from farebox.core.accounts import Account
+from farebox.core.alerting.staff_warnings import WARNED_FROM_THE_START
 from farebox.core.alerts import MAILED_FROM_THE_START, Alert
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
@@ -117,6 +118,8 @@ class Login(Struct, frozen=True):
     counts_as: str = ""
     """The people whom a staff account counts as beside itself, until another person confirms it."""
     language: str = ""
+    mail_kinds: int = WARNED_FROM_THE_START
+    """The kinds of alerts that one of the staff is warned of by mail, as bits; nothing is told of users by it."""
 
 
 class Session(Struct, frozen=True):

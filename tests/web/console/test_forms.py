@@ -293,7 +293,7 @@ ELSEWHERE: Final = re.compile(
     # The operator's webhooks have the pages of a merchant's.
     r"|/support/webhooks(/.*)?"
     # These take passwords and codes, which have tests of their own and are never shown again.
-    r"|/(link|unsubscribe|unsubscribe/reports)/\{link\}|(/support)?/(sign-in|profile/.*)"
+    r"|/(link|unsubscribe|unsubscribe/reports|unsubscribe/warnings)/\{link\}|(/support)?/(sign-in|profile/.*)"
     # Buttons: nothing is typed.
     r"|.*/prices/(end|withdraw)"
     # These carry files, and have tests of their own.

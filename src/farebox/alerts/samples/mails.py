@@ -12,7 +12,7 @@ from farebox.alerts.approval_mail import LISTED_MAX, ApprovalMailSubject, approv
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.samples.alerts import ACCOUNT, EMAIL, MERCHANT, NOW, UNIT, alert_subject, sample_name
 from farebox.alerts.samples.reports import report_samples
-from farebox.alerts.staff_warnings import disabled_destinations_warning, unusual_spending_warning
+from farebox.alerts.staff_warnings import WarningMail, disabled_destinations_warning, unusual_spending_warning
 from farebox.core.alerts import FOR_THE_OPERATOR, AlertKind
 from farebox.core.approvals import Approval, RequestKind
 from farebox.service.languages import Language
@@ -60,11 +60,11 @@ def sample_mails(settings: MailSettings, language: Language) -> Iterator[Sample]
 
 def _warnings(settings: MailSettings, language: Language) -> Iterator[tuple[str, EmailMessage]]:
     """Write both warnings to staff, each with its name."""
-    mail = _account_mail(Purpose.UNUSUAL_SPENDING, MERCHANT.merchant_id)
-    name = message_id(mail, settings)
+    owed = _account_mail(Purpose.UNUSUAL_SPENDING, MERCHANT.merchant_id)
+    mail = WarningMail(owed, message_id(owed, settings), f"{settings.public_url}/unsubscribe/warnings/SAMPLE")
     yield (
         "staff-unusual-spending",
-        unusual_spending_warning(mail, alert_subject(AlertKind.UNUSUAL_SPENDING, language), settings, name),
+        unusual_spending_warning(mail, alert_subject(AlertKind.UNUSUAL_SPENDING, language), settings),
     )
     disabled = Destination(
         *(1, None, None, Channel.WEBHOOK, "on-call", "https://hooks.example/", 0, DestinationState.DISABLED, b""),
@@ -74,7 +74,7 @@ def _warnings(settings: MailSettings, language: Language) -> Iterator[tuple[str,
         disabled_at=NOW,
         disabled_reason="410 Gone",
     )
-    yield ("staff-destination-disabled", disabled_destinations_warning(mail, [disabled], settings, name, language))
+    yield ("staff-destination-disabled", disabled_destinations_warning(mail, [disabled], settings, language))
 
 
 def _account_mail(purpose: Purpose, merchant_id: int | None) -> AccountMail:

@@ -3,12 +3,15 @@
 A mail holds nothing but whom it goes to and why: what it says is read when it is sent, so it is true then.
 """
 
+from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Final
 
 from msgspec.structs import astuple
 
 from farebox.core import ids
-from farebox.core.permissions import ALLOWED_ROLES, Operation
+from farebox.core.alerting.staff_warnings import WARNED_ROLES
+from farebox.core.alerts import AlertKind
 from farebox.storage.interface import Fetch
 from farebox.storage.records import AccountMail, DeliveryState, Purpose
 from farebox.storage.sql import NamedStatements
@@ -16,18 +19,19 @@ from farebox.storage.sql import NamedStatements
 _MAIL_MICROS = 3 * 86_400_000_000
 """For how long a warning is news."""
 
-_MAY_ACT = {
-    Purpose.UNUSUAL_SPENDING: ALLOWED_ROLES[Operation.SUSPEND_MERCHANT_KEY],
-    Purpose.DESTINATION_DISABLED: ALLOWED_ROLES[Operation.MANAGE_DESTINATIONS],
+WARNED_KINDS: Final[Mapping[int, AlertKind]] = {
+    Purpose.UNUSUAL_SPENDING: AlertKind.UNUSUAL_SPENDING,
+    Purpose.DESTINATION_DISABLED: AlertKind.DESTINATION_DISABLED,
 }
-"""The roles that are warned of each: those who may do something about it."""
+"""Which kind of alert each of these mails warns of."""
 
 
 async def owe_staff(
     fetch: Fetch, statements: NamedStatements, purpose: Purpose, *, about: int, merchant_id: int | None, now: int
 ) -> None:
-    """Owe a warning to each of the staff who may act on it; `about` numbers what it is about."""
-    for login_id, email, _ in await fetch(statements["open_staff"], _MAY_ACT[purpose]):
+    """Owe a warning to each of the staff who may act on it and wants it; `about` numbers what it is about."""
+    kind = WARNED_KINDS[purpose]
+    for login_id, email in await fetch(statements["warned_staff"], WARNED_ROLES[kind], 1 << kind):
         digest = blake2b(f"{purpose} {about} {login_id}".encode(), digest_size=8).digest()
         # It has no link, so its seed is no secret.
         mail = AccountMail(

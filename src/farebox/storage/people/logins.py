@@ -213,6 +213,23 @@ class LoginStore(SubjectStore):
         """
         await self._change("set_language", login_id, language, missing=_MISSING)
 
+    async def set_mail_kinds(self, login_id: int, kinds: int, audit_entry: AuditEntry | None = None) -> None:
+        """Write which kinds of alerts, as bits, one of the staff is warned of.
+
+        Raises:
+            NotFound: no such login, or it is none of the staff's.
+        """
+        await self._change("set_login_mail_kinds", login_id, kinds, missing=_MISSING, audit_entry=audit_entry)
+
+    async def stop_mails(self, login_id: int, kinds: int, audit_entry: AuditEntry | None = None) -> bool:
+        """Warn one of the staff of these kinds of alerts no more; False, and nothing is written, if they were not."""
+
+        try:
+            await self._change("stop_login_mails", login_id, kinds, missing=_MISSING, audit_entry=audit_entry)
+        except NotFound:
+            return False
+        return True
+
     async def signing_seed(self) -> bytes:
         """Read the database's random seed of what links in mails are signed with."""
         row = await self._row("signing_seed")

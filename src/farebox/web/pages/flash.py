@@ -18,6 +18,7 @@ FLASHES: Final = {
     "two_factor_on": gettext_noop("From now on you are asked for a one-time code when you sign in."),
     "two_factor_off": gettext_noop("You are not asked for one-time codes any more."),
     "thresholds_saved": gettext_noop("The thresholds are saved."),
+    "warnings_saved": gettext_noop("It is saved what you are warned of."),
     "reports_saved": gettext_noop("It is saved which reports you get."),
     "test_sent": gettext_noop("A test mail is on its way to you."),
     "key_revoked": gettext_noop("The key is revoked: it opens nothing any more."),

@@ -1,6 +1,8 @@
 """Signing in and out, links from mails, forgotten passwords, and one's own profile."""
 
 import re
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -8,9 +10,10 @@ from starlette.responses import Response
 
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
-from farebox.service.languages import LANGUAGE_NAMES, language_for
+from farebox.service.languages import LANGUAGE_NAMES, gettext_noop, language_for
 from farebox.service.people.sign_in import LinkExpired, SignedIn, SignInRefused, TwoFactorSetup
 from farebox.service.people.users import Realm
+from farebox.service.people.warnings import offered_warning_types, warned_types
 from farebox.web.pages.cookies import set_session_token
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -21,6 +24,11 @@ _START_PAGES: Final = {Realm.MERCHANT: "/accounts", Realm.SUPPORT: "/support"}
 _OUR_PAGE: Final = re.compile(
     r"/(?:accounts|support|profile)(?:/[A-Za-z0-9_/-]*)?(?:\?[A-Za-z0-9_=&%.+:/@*~()\[\]-]*)?", re.ASCII
 )
+_WARNINGS: Final[Mapping[str, str]] = {
+    "spending.unusual": gettext_noop("The spending of a merchant is unusual"),
+    "destination.disabled": gettext_noop("A webhook or chat of the operator's own was disabled"),
+}
+"""What staff are warned of, by the types of its events."""
 
 
 class SignInPages:
@@ -60,6 +68,8 @@ class SignInPages:
                 PageRoute(f"{root}/profile/codes", signed_in, get=pages.offer_two_factor, post=pages.enable_two_factor),
                 PageRoute(f"{root}/profile/codes/remove", signed_in, post=pages.disable_two_factor),
             ]
+            if is_console:
+                routes.append(PageRoute(f"{root}/profile/warnings", signed_in, post=pages.choose_warnings))
         return routes
 
     async def start(self, request: PageRequest) -> Response:
@@ -183,6 +193,17 @@ class _RealmPages:
             return await self._profile(request, status=422)
         return request.redirect(f"{self._root}/profile", "language_chosen")
 
+    async def choose_warnings(self, request: PageRequest) -> Response:
+        """Warn one of the staff by mail of what they choose."""
+        try:
+            await request.services.warning_choices.set(
+                request.login.email, request.form.all("warning"), principal=request.principal
+            )
+        except InvalidInput as error:
+            request.form.fail(error, {"types": ""})
+            return await self._profile(request, status=422)
+        return request.redirect(f"{self._root}/profile", "warnings_saved")
+
     async def sign_out_elsewhere(self, request: PageRequest) -> Response:
         """End the other sessions of who is signed in."""
         await request.services.sign_in.sign_out_elsewhere(request.required_signed_in)
@@ -223,12 +244,15 @@ class _RealmPages:
 
     async def _profile(self, request: PageRequest, status: int = 200) -> Response:
         sessions = await request.services.sign_in.sessions(request.required_signed_in)
+        warnings = offered_warning_types(request.login) if self._realm == Realm.SUPPORT else []
         return self._page(
             request,
             "profile.html",
             status=status,
             sessions=sessions,
             here=request.required_signed_in.session.digest,
+            warnings=[(name, request.language.gettext(_WARNINGS[name])) for name in warnings],
+            warned=request.form.all("warning") if status != HTTPStatus.OK else warned_types(request.login),
             languages=list(LANGUAGE_NAMES.items()),
             spoken=request.login.language or request.services.operator.language,
         )

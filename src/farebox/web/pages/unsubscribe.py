@@ -7,6 +7,8 @@ from starlette.responses import Response
 
 from farebox.alerts.kind_words import kind_words
 from farebox.service.people.unsubscribing import PATH, LinkInvalid, Subscription, is_optional
+from farebox.service.people.warnings import PATH as WARNINGS_PATH
+from farebox.service.people.warnings import WarningSubscription
 from farebox.service.reports.choices import ReportKind
 from farebox.service.reports.links import PATH as REPORTS_PATH
 from farebox.service.reports.links import ReportSubscription
@@ -32,6 +34,14 @@ class UnsubscribePages:
                 is_file_taken=True,
                 is_use=False,
             ),
+            PageRoute(
+                f"{WARNINGS_PATH}{{link:str}}",
+                Audience.ANYONE,
+                get=self.show_warnings,
+                post=self.end_warnings,
+                is_file_taken=True,
+                is_use=False,
+            ),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -51,20 +61,33 @@ class UnsubscribePages:
         """End reports."""
         return await _page(request, request.services.report_links.end(request.param("link")), is_done=True)
 
+    async def show_warnings(self, request: PageRequest) -> Response:
+        """Ask by a button whether warnings to one of the staff are to end."""
+        return await _page(request, request.services.warning_choices.read(request.param("link")), is_done=False)
+
+    async def end_warnings(self, request: PageRequest) -> Response:
+        """End warnings to one of the staff."""
+        ended = request.services.warning_choices.end(request.param("link"), address=request.address)
+        return await _page(request, ended, is_done=True)
+
 
 async def _page(
-    request: PageRequest, reading: Awaitable[Subscription | ReportSubscription], *, is_done: bool
+    request: PageRequest,
+    reading: Awaitable[Subscription | ReportSubscription | WarningSubscription],
+    *,
+    is_done: bool,
 ) -> Response:
     """Show what a link is about, or that it is none of ours."""
     try:
         subscription = await reading
     except LinkInvalid:
         return request.page("unsubscribe_invalid.html", status=404)
-    values = (
-        _report_values(request, subscription)
-        if isinstance(subscription, ReportSubscription)
-        else _alert_values(request, subscription)
-    )
+    if isinstance(subscription, ReportSubscription):
+        values = _report_values(request, subscription)
+    elif isinstance(subscription, WarningSubscription):
+        values = _warning_values(request, subscription)
+    else:
+        values = _alert_values(request, subscription)
     return request.page("unsubscribe.html", **values, is_on=subscription.is_on, is_done=is_done)
 
 
@@ -74,7 +97,7 @@ def _alert_values(request: PageRequest, subscription: Subscription) -> dict[str,
         "merchant": subscription.merchant.name,
         "kind": request.language.gettext(kind_words(subscription.kind)),
         "is_optional": is_optional(subscription.kind, subscription.user.role),
-        "is_report": False,
+        "is_at_alerts": True,
         "choices_url": f"/accounts/{subscription.merchant.id}/alerts",
     }
 
@@ -86,6 +109,17 @@ def _report_values(request: PageRequest, subscription: ReportSubscription) -> di
         "merchant": _("All merchants") if merchant is None else merchant.name,
         "kind": _("Monthly report") if subscription.kind == ReportKind.MONTHLY else _("Weekly report"),
         "is_optional": True,
-        "is_report": True,
+        "is_at_alerts": False,
         "choices_url": "/support/profile/reports" if merchant is None else f"/accounts/{merchant.id}/alerts/reports",
+    }
+
+
+def _warning_values(request: PageRequest, subscription: WarningSubscription) -> dict[str, Any]:
+    return {
+        "email": subscription.login.email,
+        "merchant": request.language.gettext("All merchants"),
+        "kind": request.language.gettext(kind_words(subscription.kind)),
+        "is_optional": True,
+        "is_at_alerts": False,
+        "choices_url": "/support/profile",
     }

@@ -69,6 +69,20 @@ SELECT login_id, email, counts_as FROM login
 WHERE realm = {Realm.SUPPORT} AND disabled_at IS NULL AND mailbox IS NOT NULL AND roles & $1 <> 0
 ORDER BY login_id;
 
+-- warned_staff: list the staff accounts that may sign in, have one of some roles, and want one of some kinds of warnings
+SELECT login_id, email FROM login
+WHERE realm = {Realm.SUPPORT} AND disabled_at IS NULL AND mailbox IS NOT NULL AND roles & $1 <> 0
+    AND (mail_kinds & $2) <> 0
+ORDER BY login_id;
+
+-- set_login_mail_kinds: change which kinds of alerts one of the staff is warned of
+UPDATE login SET mail_kinds = $2 WHERE login_id = $1 AND realm = {Realm.SUPPORT} RETURNING login_id;
+
+-- stop_login_mails: warn one of the staff of these kinds of alerts no more
+UPDATE login SET mail_kinds = mail_kinds - (mail_kinds & $2)
+WHERE login_id = $1 AND realm = {Realm.SUPPORT} AND (mail_kinds & $2) <> 0
+RETURNING login_id;
+
 -- insert_session: add a session
 INSERT INTO session ({session.stored}) VALUES ({session.values});
 

@@ -1,0 +1,4 @@
+-- Which alerts each of the staff is warned of by mail. Applied before the new program is started.
+
+-- A bit for each kind; from the start 12 and 13. It says nothing of merchants' users, who choose for each account.
+ALTER TABLE login ADD COLUMN mail_kinds INTEGER NOT NULL DEFAULT 12288 CHECK (mail_kinds >= 0);
