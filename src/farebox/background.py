@@ -45,11 +45,13 @@ from farebox.webhooks.transport import WebhookTransport
 
 
 class DeliveryLimits(Struct, frozen=True):
-    """How long deliveries take and wait; tests have shorter ones."""
+    """How long deliveries take and wait, and how often it is looked whether some are owed; tests have shorter ones."""
 
     mail_seconds_max: float = relay.SEND_SECONDS_MAX
     message_seconds_max: float = SEND_SECONDS_MAX
     message_times: DeliveryTimes = DeliveryTimes()
+    look_seconds: float = LOOK_SECONDS
+    """Between looks at what merchants spend."""
 
 
 DELIVERY_LIMITS: Final = DeliveryLimits()
@@ -104,7 +106,7 @@ def background_work(farebox: Farebox, limits: DeliveryLimits = DELIVERY_LIMITS) 
             pause_seconds=WATCH_SECONDS,
             is_pause_first=True,
         ),
-        Periodic("looks at spending", farebox.spending_watch.look, pause_seconds=LOOK_SECONDS),
+        Periodic("looks at spending", farebox.spending_watch.look, pause_seconds=limits.look_seconds),
         Periodic("usage rollups", farebox.usage_rollup.roll_up, pause_seconds=ROLLUP_SECONDS),
         Periodic("rollups of all books", farebox.usage_rollup.roll_up_rest, pause_seconds=ROLLUP_REST_SECONDS),
         Periodic(
