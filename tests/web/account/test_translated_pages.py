@@ -24,6 +24,7 @@ from farebox.service.languages import LANGUAGE_NAMES, language
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
 from farebox.storage.records import Realm
+from farebox.storage.report_records import ReportKind
 from farebox.web.pages.account.table import account_routes
 from farebox.web.pages.dashboard import OverviewPages
 from farebox.web.pages.live import Live
@@ -58,6 +59,13 @@ FORMS: Final[Sequence[tuple[str, dict[str, str]]]] = (
     ("alerts/reports", {"report": "weekly", "zone": "Nowhere", "week_start": "1"}),
 )
 """Forms that show a secret, or what was wrong."""
+OWN_FORMS: Final[Sequence[tuple[str, dict[str, str]]]] = (
+    ("/profile/password", {"password_old": "x", "password_new": "y"}),
+    ("/profile/codes", {"seed": "x", "code": "1", "password": "x"}),
+    ("/profile/codes/remove", {"password": "x"}),
+)
+LANGUAGE_WORDS: Final = set(LANGUAGE_NAMES.values())
+"""Each language calls itself by its own name."""
 
 DATA: Final = (
     "Northwind Imaging ann bob northwind example nobody batch nightly jobs orders no-such-type WELCOME-1 INV-1 "
@@ -154,6 +162,23 @@ async def test_every_word_of_a_page_is_a_message_or_data(ann: Visitor, monkeypat
         if outside := unmarked(page, data):
             faults.append(f"{path}: {outside}")
     assert not faults, "\n".join(faults)
+
+
+async def test_every_word_of_the_pages_about_oneself_is_a_message_or_data(
+    ann: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language("de"), "translations", Bracketed())
+    merchant_id, data = await _merchant(ann.farebox)
+    login_id = ann.signed_in.login.login_id
+    link = await ann.farebox.services.report_links.url(login_id, merchant_id, ReportKind.WEEKLY, public_url="")
+    pages = [(path, await ann.get(path)) for path in ("/profile", "/profile/codes", "/accounts/mer_38FQ69WFQKSZV")]
+    pages += [(path, await ann.post(path, **fields)) for path, fields in OWN_FORMS]
+    for path in ("/sign-in", "/forgotten", "/link/x", "/unsubscribe/x", link):
+        pages.append((path, await ann.client.get(path, headers=[("accept-language", "de")])))
+    for path, reply in pages:
+        page = reply.body.decode()
+        assert '<html lang="de"' in page, (path, reply)
+        assert [] == unmarked(page, data | LANGUAGE_WORDS), path
 
 
 @pytest.mark.parametrize("code", sorted(LANGUAGE_NAMES))

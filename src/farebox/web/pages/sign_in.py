@@ -261,9 +261,14 @@ class _RealmPages:
         import segno
 
         picture = segno.make(setup.uri, error="m").svg_inline(
-            scale=_QR_SCALE, border=2, dark="#16202c", light="#ffffff", omitsize=True, title="QR code of the secret"
+            scale=_QR_SCALE,
+            border=2,
+            dark="#16202c",
+            light="#ffffff",
+            omitsize=True,
+            title=request.language.gettext("QR code of the secret"),
         )
-        # The library writes it, out of nothing but the secret.
+        # The library writes it, out of nothing but the secret and a title of ours.
         return self._page(request, "two_factor.html", status=status, setup=setup, picture=Markup(picture))  # noqa: S704
 
     def _page(self, request: PageRequest, template: str, status: int = 200, **values: Any) -> Response:
