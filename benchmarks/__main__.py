@@ -12,13 +12,14 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from benchmarks import disk, document, gateways, growth, ledgers, measuring, pgbench, plots, report, results
+from benchmarks import against, disk, document, gateways, growth, ledgers, measuring, pgbench, plots, report, results
 from benchmarks.growth import GrowthResults
 from benchmarks.ledgers import ENGINES, Engine
 from benchmarks.measuring import Seeded
 from benchmarks.over_http import CONNECTIONS
 from benchmarks.report import progress
 from benchmarks.results import (
+    AgainstResults,
     ClientResults,
     GatewaysResults,
     GrantsResults,
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _run_growth(options, plan, engines, machine)
         elif asked := [comparison for comparison in _COMPARISONS if getattr(options, comparison.name)]:
             _run_comparison(asked[0], options, plan, engines, machine)
+        elif options.against:
+            _run_against(options, plan, engines, machine)
         elif options.memory:
             _run_memory(options, plan, engines, machine)
         else:
@@ -82,6 +85,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--client", action="store_true", help="measure callers of the Python client against connections instead"
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="PATH",
+        help="install another checkout of Farebox, and alternate between it and this one instead",
     )
     parser.add_argument("--gateways", action="store_true", help="measure what the gate adds behind each proxy instead")
     parser.add_argument(
@@ -142,6 +151,20 @@ def _run_comparison(
         uvloop.run(measuring.verify(it))
     name = comparison.name
     _tell(options, found, f"{name}-{machine.short_id}", name, comparison.parts(found), iter(()))
+
+
+def _run_against(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
+    other = against.install(options.against)
+    measured = against.measure(
+        other,
+        engines,
+        merchants=plan.merchants,
+        connections=plan.connections,
+        rounds=plan.rounds,
+        seconds=plan.seconds,
+    )
+    found = AgainstResults(machine, plan, other.commit(), measured)
+    _tell(options, found, f"against-{machine.short_id}", "against", report.against_parts(found), iter(()))
 
 
 def _run_gateways(options: argparse.Namespace, plan: Plan) -> None:

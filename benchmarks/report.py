@@ -1,5 +1,6 @@
 """The result of a run as text for people: machine and programs, figures, comparison, and how far to trust them."""
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -10,6 +11,8 @@ from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
 from benchmarks.results import (
+    AgainstResult,
+    AgainstResults,
     ClientResults,
     GatewaysResults,
     GrantsResults,
@@ -191,6 +194,35 @@ def _shapes(found: Sequence[ShapeResult], of_first: str) -> Iterator[str]:
         for it in found
     ]
     header = ("spread over merchants", "conns", "on", "a second", of_first, "server us", "p50 ms", "p99 ms")
+    yield from table(header, rows)
+
+
+def against_parts(found: AgainstResults) -> list[Iterator[str]]:
+    """Render a comparison with another checkout, table by table."""
+    return [
+        itertools.chain(_machine(found.machine), [f"other       {found.other}"]),
+        targets.lines(targets.of_checkouts(found.against)),
+        _against(found.against),
+    ]
+
+
+def _against(found: Sequence[AgainstResult]) -> Iterator[str]:
+    rows = [
+        (
+            *(f"{it.this.what}, {it.this.variant}", str(it.this.connections), it.engine),
+            *(number(side.per_second.median) for side in (it.other, it.this)),
+            spread(it.per_second),
+            *(number(side.server_us.median) for side in (it.other, it.this)),
+            *(f"{ratio.median:.2f}" for ratio in (it.server_us, it.p50)),
+            *(f"{side.p99_ms.median:.1f}" for side in (it.other, it.this)),
+            ", ".join(f"{count} x {answer}" for answer, count in it.this.failures.items()) or "none",
+        )
+        for it in found
+    ]
+    header = (
+        *("", "conns", "on", "other a second", "this a second", "this of other", "other server us", "this server us"),
+        *("of other", "p50 of other", "other p99 ms", "this p99 ms", "not 200"),
+    )
     yield from table(header, rows)
 
 

@@ -133,6 +133,28 @@ class GrantsResults(Struct, frozen=True):
     grants: list[ShapeResult]
 
 
+class AgainstResult(Struct, frozen=True):
+    """One case on both; `per_second`, `server_us` and `p50` are ratios of this to the other in the same round."""
+
+    engine: str
+    this: HttpResult
+    other: HttpResult
+    per_second: Figure
+    server_us: Figure
+    p50: Figure
+    p99_of_p50: Figure
+    """How many times its own p50 this checkout's p99 is."""
+
+
+class AgainstResults(Struct, frozen=True):
+    """This checkout against another one, which `other` names by its commit."""
+
+    machine: Machine
+    plan: Plan
+    other: str
+    against: list[AgainstResult]
+
+
 class GatewayResult(Struct, frozen=True):
     """One kind of request through one proxy; times are in milliseconds, and `added` is beside the proxy alone."""
 

@@ -67,23 +67,32 @@ def serving(target: str, database_url: str, *, processes: int = 1) -> Iterator[S
 
 
 @contextlib.contextmanager
-def running(arguments: Callable[[int], list[str]], database_url: str) -> Iterator[Server]:
-    """Run a Python program that serves the port it is given, until the end of the `with` block."""
+def running(
+    arguments: Callable[[int], list[str]], database_url: str, *, python: str = sys.executable, root: Path = _ROOT
+) -> Iterator[Server]:
+    """Run a Python program that serves the port it is given, until the end of the `with` block.
+
+    Args:
+        arguments: those of the program, by its port.
+        database_url: the ledger that it serves.
+        python: runs the program.
+        root: the checkout whose benchmarks the program may import.
+    """
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
         port = _free_port()
         started = time.perf_counter()
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, *arguments(port)],
+                [python, *arguments(port)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=folder,
                 env={
                     **os.environ,
-                    "PYTHONPATH": str(_ROOT),
+                    "PYTHONPATH": str(root),
                     "FAREBOX_DATABASE_URL": database_url,
-                    "FAREBOX_RATE_LIMIT": "0",
+                    **_ENVIRONMENT,
                 },
                 start_new_session=True,
             )

@@ -1,6 +1,6 @@
 """What Farebox aims at, held to what was measured."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -8,8 +8,8 @@ from msgspec import Struct
 from benchmarks.clients import SHARING, ClientResult
 from benchmarks.growth import GrowthResults
 from benchmarks.ledgers import ENGINES
-from benchmarks.over_http import BASELINE, BESIDE, What
-from benchmarks.results import Results
+from benchmarks.over_http import BASELINE, BATCH_CONNECTIONS, BESIDE, What
+from benchmarks.results import AgainstResult, Results
 from benchmarks.tables import number, table
 from benchmarks.workload import VARIANTS, Variant
 
@@ -95,6 +95,33 @@ def of_clients(found: Sequence[ClientResult]) -> list[Target]:
             ),
         )
     ]
+
+
+def of_checkouts(found: Sequence[AgainstResult]) -> list[Target]:
+    """Hold this checkout to what it is to be of the one from which the aims were set."""
+    aims = {
+        **{("sqlite", "charge", "spread", count): 1.35 for count in (64, 256)},
+        **{("sqlite", "charge", "hot", count): 1.25 for count in (64, 256)},
+        **{
+            ("sqlite", "batch", variant, BATCH_CONNECTIONS): bound for variant, bound in (("hot", 1.6), ("spread", 1.8))
+        },
+        **{("postgres", "batch", variant, BATCH_CONNECTIONS): 1.3 for variant in VARIANTS},
+        **{("postgres", "charge", variant, 64): 1.3 for variant in VARIANTS},
+    }
+    return [target for it in found for target in _of_checkouts(it, aims)]
+
+
+def _of_checkouts(it: AgainstResult, aims: Mapping[tuple[str, str, str, int], float]) -> Iterator[Target]:
+    case = it.this
+    aim = aims.get((it.engine, case.what, case.variant, case.connections))
+    name = f"{case.what}, {case.variant}, {_NAMES[it.engine]}, {case.connections} connections"
+    if aim is not None:
+        yield Target(name, aim, it.per_second.median, "x other")
+    if case.what == "charge" and case.connections == 1:
+        yield Target(f"{name}, p50", 0.85, it.p50.median, "x other", is_limit=True)
+    if (it.engine, case.what, case.variant, case.connections) == ("sqlite", "charge", "spread", 64):
+        yield Target(f"{name}, processor time", 0.72, it.server_us.median, "x other", is_limit=True)
+        yield Target(f"{name}, p99", 2.2, it.p99_of_p50.median, "x its p50", is_limit=True)
 
 
 class _Measured:

@@ -17,11 +17,12 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import clients, document, filling, gateways, grants, ledgers, load, over_http, phases, prices
+from benchmarks import against, clients, document, filling, gateways, grants, ledgers, load, over_http, phases, prices
 from benchmarks.growth import GrowthResults
 from benchmarks.keys import RandomKeys, TimeOrderedKeys
 from benchmarks.ledgers import Acknowledged, WrongLedger
 from benchmarks.results import (
+    AgainstResults,
     ClientResults,
     GatewaysResults,
     GrantsResults,
@@ -201,6 +202,30 @@ def test_what_the_client_brings_is_measured(tmp_path: Path) -> None:
     assert "of connections" in printed
 
 
+def test_two_checkouts_are_measured_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one is this one again, by another name: what is to be installed for one is there already."""
+    other = against.Checkout(against.OTHER, ROOT, sys.executable)
+    monkeypatch.setattr(against, "install", lambda folder: other)
+    printed = _printed(*TINY, "--against", str(tmp_path), "--engine", "sqlite", "--results", str(tmp_path))
+    (path,) = tmp_path.glob("against-*.json")
+    found = msgspec.json.decode(path.read_bytes(), type=AgainstResults)
+    measured = {("charge", "spread"), ("charge", "hot"), ("balance", "spread"), ("balance beside charges", "spread")}
+    measured |= {("batch", "hot"), ("batch", "spread")}
+    assert measured == {(it.this.what, it.this.variant) for it in found.against}
+    for it in found.against:
+        assert ({}, {}) == (it.this.failures, it.other.failures)
+        if it.other.per_second.median:
+            ratio = it.this.per_second.median / it.other.per_second.median
+            assert it.per_second.median == pytest.approx(ratio, rel=0.01)
+    assert "at least 1.8 x other" in printed
+
+
+@pytest.mark.parametrize(("folder", "words"), [("", "no checkout of Farebox"), (ROOT, "is this checkout")])
+def test_what_is_no_other_checkout_is_not_measured(tmp_path: Path, folder: str | Path, words: str) -> None:
+    with pytest.raises(against.CheckoutUnusable, match=words):
+        against.install(tmp_path / folder)
+
+
 def test_gateways(tmp_path: Path) -> None:
     printed = _printed(*TINY, "--gateways", "--results", str(tmp_path))
     (path,) = tmp_path.glob("gateways-*.json")
@@ -245,9 +270,10 @@ def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None
 def test_the_document_has_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
     copy = tmp_path / "performance.md"
     copy.write_text(document.DOCUMENT.read_text())
-    for name in ("figures", "savings", "prices", "grants", "client", "gateways", "growth", "memory", "observe"):
+    names = ("figures", "against", "savings", "prices", "grants", "client", "gateways", "growth", "memory", "observe")
+    for name in names:
         document.rewrite(name, "new", copy)
-    assert 9 == copy.read_text().count("\n\nnew\n\n")
+    assert len(names) == copy.read_text().count("\n\nnew\n\n")
 
 
 async def test_a_ledger_that_has_what_no_client_was_told_of_is_refused(tmp_path: Path) -> None:
