@@ -29,10 +29,12 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
+from farebox.core.credit.budgets import BudgetUnit
 from farebox.core.decide import decide
 from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
+from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule
 from farebox.core.replaying.books import Replay
 from farebox.core.state import BatchState, Decision, reads
 from farebox.storage import migrate, sql
@@ -51,6 +53,8 @@ MERCHANT: Final = 1 << 50
 UNIT: Final = 1_000_000
 FUNDS: Final = 1_000_000 * UNIT
 BOOK_ROWS: Final = 200_000
+NOV_2023: Final = 1_698_796_800_000_000
+"""When the month of NOW began, in UTC."""
 STATEMENTS: Final = sql.statements("postgres")
 
 
@@ -198,16 +202,14 @@ async def test_holds_and_alerts_add_a_statement_each(server: PostgresServer) -> 
             assert [6, 7, 5] == await counts(50)
 
 
-async def test_given_credit_adds_a_statement_where_there_is_some_and_another_to_a_large_batch(
-    server: PostgresServer,
-) -> None:
+async def test_given_credit_adds_a_statement_to_a_large_batch_alone(server: PostgresServer) -> None:
     with server.database() as url:
         async with ledger(url) as stores:
             give = [GiveCredit(MERCHANT, 50 * UNIT, f"G-{number}", "welcome") for number in range(3)]
             await run(stores, charge("warm-up"), *give)
             other = MERCHANT + 1
             # A top-up reads whether a request of its reference waits, and no grants; and it is told.
-            assert [4, 5, 5, 6, 6, 7] == [
+            assert [4, 4, 4, 6, 6, 6] == [
                 await _logged_statements(server, stores, *commands)
                 for commands in (
                     [charge("a", other)],
@@ -220,11 +222,41 @@ async def test_given_credit_adds_a_statement_where_there_is_some_and_another_to_
             ]
 
 
+async def test_counts_and_budgets_add_a_statement_each_to_a_large_batch_alone(server: PostgresServer) -> None:
+    with server.database() as url:
+        async with ledger(url) as stores:
+            monthly = Rule(Rates((Line("calls", UNIT),)), period=Period(PeriodUnit.MONTH, "UTC"))
+            await stores.prices.add(Price(2, "calls", None, NOW, rule=monthly), NOW)
+            await stores.prices.add(Price(3, "own", UNIT, NOW), NOW)
+            await stores.prices.add(Price(4, "own", None, NOW, MERCHANT, rule=monthly), NOW)
+            await stores.budgets.put(MERCHANT, 0, [(BudgetUnit.DAY, FUNDS)], zone="UTC", now=NOW)
+            payer = Payer(MERCHANT, bytes(32))
+
+            def charges(request_type: str, size: int, payer: Payer = payer) -> list[Command]:
+                return [Charge(payer, request_type, 1, f"{request_type}-{size}-{n}") for n in range(size)]
+
+            await run(stores, *charges("calls", 2), *charges("own", 2))
+            assert [4, 4, 4, 5, 7] == [
+                await _logged_statements(server, stores, *commands)
+                for commands in (
+                    charges("calls", 3),
+                    charges("own", 3),
+                    charges("own", 4, Payer(MERCHANT + 1)),
+                    charges("own", 40, Payer(MERCHANT + 1)),
+                    charges("calls", 40),
+                )
+            ]
+            assert [45] == [count.units for count in await stores.prices.period_counts(MERCHANT, "calls", NOV_2023)]
+            assert [5] == [count.units for count in await stores.prices.period_counts(MERCHANT, "own", NOV_2023)]
+            assert [50 * UNIT] == [budget.spent for budget in await stores.budgets.list(MERCHANT)]
+
+
 async def test_a_thousand_grants_cost_a_charge_what_ten_do(postgres_url: str) -> None:
     """However many have ended or are used up besides; planned when the table was empty."""
     read = []
     async with planning_session(postgres_url) as connection:
-        await connection.execute(f"PREPARE load AS {STATEMENTS['load_grants']}")
+        await connection.execute(f"PREPARE load_grants AS {STATEMENTS['load_grants']}")
+        await connection.execute(f"PREPARE load AS {STATEMENTS['load']}")
         await connection.execute("INSERT INTO merchant SELECT n, 'Acme', 1 FROM generate_series(1, 3) n")
         for merchant_id, open_count in ((1, 10), (2, 1_000), (3, 10_000)):
             await connection.execute(
@@ -234,10 +266,20 @@ async def test_a_thousand_grants_cost_a_charge_what_ten_do(postgres_url: str) ->
                 " CASE WHEN n % 3 = 1 THEN 5 END, n, 0, CASE WHEN n % 3 = 1 THEN 3 ELSE 2 END, '12345678', 'key ' || n,"
                 f" 'R', 'r' FROM generate_series(1, {3 * open_count}) n"
             )
-            execute = f"load('{{}}', '{{{merchant_id}}}', 16, '{{{merchant_id}}}', '{{7}}', '{{}}', '{{}}')"
-            plan = await _plan(connection, execute, ", ANALYZE, BUFFERS, TIMING OFF")
-            assert min(open_count, 16) + 1 == plan["Actual Rows"]
-            read.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+            await connection.execute(
+                "INSERT INTO account (merchant_id, currency, wallet, held, revenue, funding, adjustments, promotions,"
+                " given, credit_limit, is_frozen, seq, last_hash, last_at, thresholds, alerts_count)"
+                f" VALUES ({merchant_id}, 'USD', 5, 0, 0, 0, 0, -5, 5, 0, false, 0, sha256('x'), 0, '[]', 0)"
+            )
+            nothing = ", ".join(["'{}'"] * 12)
+            # The first ones; and another by its number, or the account.
+            for execute in (
+                f"load_grants('{{}}', '{{{merchant_id}}}', 16, '{{{merchant_id}}}', '{{7}}', '{{}}', '{{}}')",
+                f"load({NOW}, {nothing}, '{{{merchant_id}}}', 0, 0, 16)",
+            ):
+                plan = await _plan(connection, execute, ", ANALYZE, BUFFERS, TIMING OFF")
+                assert min(open_count, 16) + 1 == plan["Actual Rows"]
+                read.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
     assert max(read) < 60, read
 
 
@@ -273,7 +315,7 @@ async def test_looking_keys_up_never_walks_a_book(postgres_url: str) -> None:
     seqs = f"ARRAY[{', '.join(str(number * 1000) for number in range(60))}]"
     empty = "'{}', '{}'"
     found_by_keys = f"{merchants}, ARRAY[{keys}], {empty}, {merchants}, {seqs}"
-    execute = f"load({NOW}, '{{}}', {empty}, '{{}}', {empty}, {found_by_keys}, '{{}}')"
+    execute = f"load({NOW}, '{{}}', {empty}, '{{}}', {empty}, {found_by_keys}, '{{}}', 0, 0, 16)"
     async with planning_session(postgres_url) as connection:
         await connection.execute(f"PREPARE load AS {STATEMENTS['load']}")
         for step in ("empty", "filled", "analyzed"):

@@ -1,10 +1,16 @@
 """Rules that every account, hold and grant keeps, checked before each write and after each read, under `-O` too."""
 
+from typing import Final
+
 from farebox.core.accounts import Account
 from farebox.core.credit.grants import Grant, GrantState
 from farebox.core.holds import Hold, HoldState
 from farebox.core.money import BALANCE_MICROS_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX
+
+_GRANT_OPEN: Final = GrantState.OPEN
+_GRANT_ENDED: Final = GrantState.ENDED
+"""Python 3.11 takes long to look a member of an enumeration up."""
 
 
 class InvariantViolation(Exception):
@@ -82,13 +88,13 @@ def grant_faults(grant: Grant) -> list[str]:
         faults.append("a grant's amount is not above zero")
     if not 0 <= grant.left <= grant.amount:
         faults.append("more of a grant is left than was given, or less than nothing")
-    if grant.left and grant.state != GrantState.OPEN:
+    if grant.left and grant.state != _GRANT_OPEN:
         faults.append("something is left of a grant that is not open")
     if grant.expires_at is not None and grant.expires_at <= grant.starts_at:
         faults.append("a grant ends before it starts")
-    if (grant.ended_at is not None) != (grant.state == GrantState.ENDED):
+    if (grant.ended_at is not None) != (grant.state == _GRANT_ENDED):
         faults.append("a grant that has ended has no end, or one that has not has one")
-    if grant.transfer_seq is None and grant.state == GrantState.OPEN:
+    if grant.transfer_seq is None and grant.state == _GRANT_OPEN:
         faults.append("a grant is open that no transfer brought")
     return faults
 

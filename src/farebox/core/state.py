@@ -212,22 +212,33 @@ class Decision(Struct):
         )
 
 
+def counted_within(now: int) -> tuple[int, int]:
+    """Tell when the periods of a charge that is made now may have begun: the earliest start and the latest."""
+    return now - PERIOD_MICROS_MAX, now + CLOCK_LAG_MICROS_MAX
+
+
 def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: int) -> list[tuple[int, str, int, int]]:
     """Tell which units of periods must be seen, once the prices are known: by merchant, type, first and last start."""
-    wanted = []
-    earliest, latest = now - PERIOD_MICROS_MAX, now + CLOCK_LAG_MICROS_MAX
+    wanted = set(counted_originals(state))
+    earliest, latest = counted_within(now)
     counted_types = {name for name, price in state.default_prices.items() if price.is_counted}
     counted_own = {place for place, price in state.merchant_prices.items() if price.is_counted}
     if counted_types or counted_own:
         for merchant_id, request_type in merchant_types:
             if request_type in counted_types or (merchant_id, request_type) in counted_own:
-                wanted.append((merchant_id, request_type, earliest, latest))
+                wanted.add((merchant_id, request_type, earliest, latest))
+    return sorted(wanted)
+
+
+def counted_originals(state: BatchState) -> list[tuple[int, str, int, int]]:
+    """Tell in the same way which units must be seen of what is given back, once the originals and prices are known."""
+    wanted = set()
     for original in state.originals.values():
         place = place_of(original.transfer, state.original_prices.get(original.transfer.price_id or 0))
         if place is not None:
             merchant_id, request_type, starts_at, _ = place
-            wanted.append((merchant_id, request_type, starts_at, starts_at))
-    return sorted(set(wanted))
+            wanted.add((merchant_id, request_type, starts_at, starts_at))
+    return sorted(wanted)
 
 
 def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ()) -> GrantsWanted | None:
@@ -261,15 +272,23 @@ def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ())
 
 def budgets_wanted(state: BatchState) -> list[BudgetKey]:
     """Tell which budgets must be seen, once the keys and originals are known."""
-    wanted = {
+    of_keys = {
         (key.merchant_id, key.budget_id)
         for key in state.keys.values()
         if key.budget_id is not None and key.merchant_id is not None
     }
-    for original in state.originals.values():
-        if original.budget_id is not None:
-            wanted.add((original.transfer.merchant_id, original.budget_id))
-    return sorted(wanted)
+    return sorted(of_keys.union(budgets_of_originals(state)))
+
+
+def budgets_of_originals(state: BatchState) -> list[BudgetKey]:
+    """Tell which budgets must be seen because something goes back to them, once the originals are known."""
+    return sorted(
+        {
+            (original.transfer.merchant_id, original.budget_id)
+            for original in state.originals.values()
+            if original.budget_id is not None
+        }
+    )
 
 
 class _Reads:

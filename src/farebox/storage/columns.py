@@ -159,7 +159,7 @@ def _postgres_type(hint: Any) -> str:
 
 
 ACCOUNT: Final = table(Account, postgres_types={"thresholds": "text"})
-SPENDING: Final = ("merchant_id", "wallet", "held", "revenue", "seq", "last_hash", "last_at")
+SPENDING: Final = ("merchant_id", "wallet", "held", "revenue", "seq", "last_hash", "last_at", "given")
 ACCOUNT_SPENDING: Final = table(Account, without=frozenset(Account.__struct_fields__).difference(SPENDING))
 """What most charges and holds change of an account: an UPDATE of these alone takes a third of the time of all."""
 TRANSFER: Final = table(Transfer, key_width=2, names={"fingerprint": "content"}, postgres_types={"kind": "smallint"})
@@ -171,6 +171,13 @@ DELIVERY: Final = table(
 """But for the alert's own columns, which name the delivery's merchant and alert."""
 APPROVAL: Final = table(Approval, key_width=2, names={"approval_id": "number", "fingerprint": "content"})
 GRANT: Final = table(Grant, key_width=2, names={"left": "remaining"}, postgres_types={"state": "smallint"})
+GRANT_SPENDING: Final = table(
+    Grant,
+    key_width=2,
+    names={"left": "remaining"},
+    without=frozenset(Grant.__struct_fields__).difference({"merchant_id", "number", "left"}),
+)
+"""What charges and holds change of a grant, which stands in one of its four indexes."""
 LONE_MOVE: Final = table(LoneMove, key_width=3)
 AUDIT_LOG: Final = table(AuditEntry, names={"actor": "person"})
 MERCHANT: Final = table(Merchant)
@@ -218,6 +225,7 @@ TABLES: Final[dict[str, Table]] = {
     "delivery": DELIVERY,
     "approval": APPROVAL,
     "grant": GRANT,
+    "grant_spending": GRANT_SPENDING,
     "lone_move": LONE_MOVE,
     "audit_entry": AUDIT_LOG,
     "merchant": MERCHANT,

@@ -58,6 +58,9 @@ _RULES_KEPT: Final = 16_384
 _NO_THRESHOLDS: Final = "[]"
 _SPENDING: Final = attrgetter(*SPENDING)
 _NOT_SPENDING: Final = attrgetter(*(name for name in ACCOUNT.names if name not in SPENDING))
+_UNSPENT: Final = attrgetter(
+    *(name for name in Grant.__struct_fields__ if name not in {"merchant_id", "number", "left"})
+)
 _TRUTH_VALUES: Final = (ACCOUNT.names.index("is_frozen"), ACCOUNT.names.index("is_exhausted"))
 
 
@@ -265,6 +268,29 @@ def grant_to_row(grant: Grant) -> tuple[Any, ...]:
     """
     check_grant(grant)
     return msgspec.structs.astuple(grant)
+
+
+def grants_to_rows(
+    grants: Iterable[Grant], stored: Mapping[tuple[int, int], Grant]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Write grants, having checked every rule: those that were only spent, as GRANT_SPENDING has it, and the others.
+
+    Args:
+        grants: as they are to be.
+        stored: as they are, by merchant and number.
+
+    Raises:
+        InvariantViolation: a grant breaks a rule.
+    """
+    spending, others = [], []
+    for grant in grants:
+        row = grant_to_row(grant)
+        before = stored.get((grant.merchant_id, grant.number))
+        if before is not None and _UNSPENT(grant) == _UNSPENT(before):
+            spending.append((grant.merchant_id, grant.number, grant.left))
+        else:
+            others.append(row)
+    return spending, others
 
 
 def book_from_rows(

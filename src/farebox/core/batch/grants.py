@@ -5,6 +5,7 @@ everybody who replays a book comes to the same.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -32,6 +33,11 @@ from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.state import BatchState, Decision, MoreGrantsNeeded
 from farebox.core.transfers import Transfer
+
+_WAITING: Final = GrantState.WAITING
+_OPEN: Final = GrantState.OPEN
+_ENDED: Final = GrantState.ENDED
+"""Python 3.11 takes long to look a member of an enumeration up."""
 
 
 class BatchGrants:
@@ -80,15 +86,15 @@ class BatchGrants:
             raise MoreGrantsNeeded(book.merchant_id)
         due = []
         for grant in self._of(book.merchant_id):
-            if grant.state == GrantState.WAITING and grant.starts_at <= at:
-                due.append((grant.starts_at, GrantState.WAITING, grant.number))
-            if grant.state != GrantState.ENDED and grant.expires_at is not None and grant.expires_at <= at:
-                due.append((grant.expires_at, GrantState.OPEN, grant.number))
+            if grant.state == _WAITING and grant.starts_at <= at:
+                due.append((grant.starts_at, _WAITING, grant.number))
+            if grant.state != _ENDED and grant.expires_at is not None and grant.expires_at <= at:
+                due.append((grant.expires_at, _OPEN, grant.number))
         for time, state, number in sorted(due):
             grant = self._row(book.merchant_id, number)
-            if state == GrantState.WAITING:
+            if state == _WAITING:
                 self._start(book, grant)
-            elif grant.state == GrantState.OPEN:
+            elif grant.state == _OPEN:
                 self._end(book, grant, time, fingerprint_of_key(end_key(number)))
         self._note_due(book)
 
@@ -128,7 +134,7 @@ class BatchGrants:
             starts_at=max(at, command.starts_at or at),
             expires_at=command.expires_at,
             types=command.types,
-            state=GrantState.WAITING,
+            state=_WAITING,
         )
         self._rows.new[grant.merchant_id, grant.number] = grant
         self._numbers.setdefault(grant.merchant_id, []).append(grant.number)
@@ -143,7 +149,7 @@ class BatchGrants:
         grant = self.get(book.merchant_id, command.number)
         if grant is None:
             return refused(Code.GRANT_NOT_FOUND, "The merchant has no such grant")
-        if grant.state == GrantState.ENDED:
+        if grant.state == _ENDED:
             # Only support ends a grant before its time.
             is_in_time = grant.expires_at is None or (grant.ended_at or 0) < grant.expires_at
             return Outcome(Code.OK, is_replay=True, grant=grant) if is_in_time else already_ended(grant)
@@ -167,8 +173,8 @@ class BatchGrants:
         at = book.time_at(self._now)
         ends = []
         for grant in sorted(self._of(merchant_id), key=lambda grant: grant.number):
-            is_waiting = grant.state == GrantState.WAITING
-            if is_waiting or (grant.state == GrantState.OPEN and (grant.left or grant.expires_at is not None)):
+            is_waiting = grant.state == _WAITING
+            if is_waiting or (grant.state == _OPEN and (grant.left or grant.expires_at is not None)):
                 fingerprint = EndGrant(merchant_id, grant.number, reason).fingerprint()
                 ends.append(self._end(book, grant, at, fingerprint, note=reason))
         self._note_due(book)
@@ -205,11 +211,11 @@ class BatchGrants:
         for number, micros in parts:
             grant = self._row(book.merchant_id, number)
             book.given += micros
-            if grant.state != GrantState.ENDED:
+            if grant.state != _ENDED:
                 self._put(replace(grant, left=grant.left + micros))
         for number, micros in parts:
             grant = self._row(book.merchant_id, number)
-            if grant.state == GrantState.ENDED:
+            if grant.state == _ENDED:
                 key = end_key(number, transfer.seq)
                 self._post_end(book, grant, micros, key, fingerprint_of_key(key))
 
@@ -240,7 +246,7 @@ class BatchGrants:
         merchant_id = book.merchant_id
         numbers = self._lots.get(merchant_id)
         if numbers is None:
-            lots = [grant for grant in self._of(merchant_id) if grant.state == GrantState.OPEN and grant.left]
+            lots = [grant for grant in self._of(merchant_id) if grant.state == _OPEN and grant.left]
             if not self._are_all_there(merchant_id):
                 last = self._state.last_grants.get(merchant_id)
                 lots = [] if last is None else [lot for lot in lots if lot.order <= last.order]
@@ -256,7 +262,7 @@ class BatchGrants:
     def _start(self, book: Book, grant: Grant) -> Transfer | None:
         """Bring a grant into the wallet; one that would take a balance beyond what is kept exact ends unstarted."""
         if book.refusal(Kind.GRANT, grant.amount) is not None:
-            self._put(replace(grant, state=GrantState.ENDED, ended_at=book.time_at(self._now)))
+            self._put(replace(grant, state=_ENDED, ended_at=book.time_at(self._now)))
             return None
         book.given += grant.amount
         transfer = book.fund(
@@ -269,14 +275,14 @@ class BatchGrants:
             note=grant.reason,
             given=write_terms(grant.number, grant.terms),
         )
-        self._put(replace(grant, state=GrantState.OPEN, left=grant.amount, transfer_seq=transfer.seq))
+        self._put(replace(grant, state=_OPEN, left=grant.amount, transfer_seq=transfer.seq))
         return transfer
 
     def _end(
         self, book: Book, grant: Grant, ended_at: int, fingerprint: bytes, note: str | None = None
     ) -> Transfer | None:
         """End a grant, and post what is left of it, if anything is."""
-        self._put(replace(grant, state=GrantState.ENDED, left=0, ended_at=ended_at))
+        self._put(replace(grant, state=_ENDED, left=0, ended_at=ended_at))
         if not grant.left:
             return None
         transfer = self._post_end(book, grant, grant.left, end_key(grant.number), fingerprint, note)

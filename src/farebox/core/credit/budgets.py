@@ -8,6 +8,7 @@ in a period is told by the book's transfers alone, whenever the limit was set.
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -54,6 +55,10 @@ _CALENDAR: Final[dict[int, CalendarUnit]] = {
 }
 
 
+_PERIODS_MAX: Final = 256
+"""Of so many periods it is kept when they begin and end. The charges of a batch share their time, and most a zone."""
+
+
 class Budget(Struct, frozen=True, gc=False):
     """One limit of a budget, and what was spent of it in the last period in which anything was. Amounts are micros.
 
@@ -79,7 +84,8 @@ class Budget(Struct, frozen=True, gc=False):
 
     def left(self, at: int) -> int:
         """Tell how much is left at a time; nothing if a limit was lowered below what was spent."""
-        return max(0, self.amount - self.at(at).spent)
+        is_of_now = period_of(self.unit, self.zone, at)[0] <= self.starts_at
+        return max(0, self.amount - self.spent if is_of_now else self.amount)
 
     def at(self, at: int) -> "Budget":
         """Return the budget as it stands at a time: nothing is spent of a period that begins."""
@@ -114,6 +120,7 @@ class Budget(Struct, frozen=True, gc=False):
         }
 
 
+@lru_cache(_PERIODS_MAX)
 def period_of(unit: int, zone: str, at: int) -> tuple[int, int | None]:
     """Tell when the period of a time began, and when it ends; a limit in all has one period without end."""
     calendar_unit = _CALENDAR.get(unit)

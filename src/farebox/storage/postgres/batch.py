@@ -4,28 +4,33 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from farebox.core.accounts import Account
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
-from farebox.core.credit.grants import GRANTS_LOADED_MAX
+from farebox.core.credit.budgets import Budget, BudgetKey
+from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant
 from farebox.core.holds import Hold
+from farebox.core.period_counts import Key
 from farebox.core.prices import Price
 from farebox.core.staff_roles import StaffRole
 from farebox.core.state import (
     BatchState,
     Decision,
+    GrantsWanted,
     KeyRecord,
     Original,
     ReadSet,
-    budgets_wanted,
-    counted,
+    budgets_of_originals,
+    counted_originals,
+    counted_within,
     grants_wanted,
 )
 from farebox.core.transfers import Transfer
 from farebox.storage import rows, sql
-from farebox.storage.batch_grants import put_grants
-from farebox.storage.columns import ACCOUNT, TRANSFER
+from farebox.storage.batch_grants import FIRST, put_grants
+from farebox.storage.columns import ACCOUNT, BUDGET, GRANT, PERIOD_COUNT, TRANSFER
 from farebox.storage.postgres.pool import Connection
 
 SMALL_BATCH_TRANSFERS_MAX: Final = 32
@@ -51,7 +56,17 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         *as_columns(reads.holds, 2),
         *as_columns(reads.originals, 2),
         reads.merchant_ids,
+        *counted_within(reads.now),
+        GRANTS_LOADED_MAX,
     )
+    first_grants: list[Grant] = []
+    state = _state_from_rows(found, first_grants)
+    await _load_more(connection, reads, state, first_grants)
+    return state
+
+
+def _state_from_rows(found: Iterable[Any], first_grants: list[Grant]) -> BatchState:
+    """Sort the rows of the load by what they are; the first grants of those who have given credit are put aside."""
     accounts: dict[int, Account] = {}
     keys: dict[bytes, KeyRecord] = {}
     default_prices: dict[str, Price] = {}
@@ -59,6 +74,8 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
     replays: dict[tuple[int, str], Transfer] = {}
     holds: dict[tuple[int, int], Hold] = {}
     originals: dict[tuple[int, int], Original] = {}
+    counts: dict[Key, int] = {}
+    budgets: dict[BudgetKey, list[Budget]] = {}
     for row in found:
         what, name, digest, numbers = row[:_TAG_WIDTH]
         if what == "account":
@@ -84,13 +101,23 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         elif what == "hold":
             hold = rows.checked_hold_from_row((*numbers, name))
             holds[hold.merchant_id, hold.seq] = hold
+        elif what == "count":
+            merchant_id, starts_at, units = numbers
+            request_type, unit, line = name.split("\n")
+            counts[merchant_id, request_type, starts_at, unit, line] = units
+        elif what == "grant":
+            first_grants.append(_grant_from_parts(name, digest, numbers))
+        elif what == "budget":
+            merchant_id, budget_id, unit, amount, starts_at, spent = numbers
+            budget = Budget(merchant_id, budget_id, unit, amount, name, starts_at, spent)
+            budgets.setdefault((merchant_id, budget_id), []).append(budget)
         else:
             transfer = rows.transfer_from_row(row[_TAG_WIDTH:])
             if what == "replay":
                 replays[transfer.merchant_id, transfer.idempotency_key] = transfer
             else:
                 originals[transfer.merchant_id, transfer.seq] = Original(transfer, *numbers)
-    state = BatchState(
+    return BatchState(
         accounts=accounts,
         keys=keys,
         default_prices=default_prices,
@@ -98,29 +125,46 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         replays=replays,
         holds=holds,
         originals=originals,
+        period_counts=counts,
+        budgets=budgets,
     )
-    await _load_more(connection, reads, state)
-    return state
 
 
-async def _load_more(connection: Connection, reads: ReadSet, state: BatchState) -> None:
+def _grant_from_parts(texts: str, fingerprint: bytes, numbers: Sequence[Any]) -> Grant:
+    """Put a grant together as the load gives it: its texts in one, and its numbers."""
+    idempotency_key, types, reference, reason = texts.split("\n", 3)
+    merchant_id, number, amount, left, priority, starts_at, expires_at, *ends = numbers
+    told = (reference, reason, idempotency_key, fingerprint, priority, starts_at, expires_at, types or None)
+    return rows.checked_grant_from_row((merchant_id, number, amount, left, *told, *ends))
+
+
+async def _load_more(connection: Connection, reads: ReadSet, state: BatchState, first_grants: Sequence[Grant]) -> None:
     """Read what few batches need, each in a statement of its own."""
     owing = [account.merchant_id for account in state.accounts.values() if account.owed]
     if owing:
         owed: list[Any] = await connection.fetch(_SQL["owed_shortfalls"], owing)
         state.shortfalls = rows.shortfalls_from_rows(owed)
-    await _load_for_spending(connection, reads, state)
+    await _load_for_originals(connection, state)
     await _load_for_approvals(connection, reads, state)
-    await load_grants(connection, reads, state)
-
-
-async def load_grants(
-    connection: Connection, reads: ReadSet, state: BatchState, more: frozenset[int] = frozenset()
-) -> None:
-    """Read the grants that a batch needs, all of the merchants in `more` among them; most batches need none."""
-    wanted = grants_wanted(state, reads, more)
+    wanted = grants_wanted(state, reads)
     if wanted is None:
         return
+    spent_first = {*wanted.first}
+    found = [(FIRST, grant) for grant in first_grants if grant.merchant_id in spent_first]
+    if wanted.complete or wanted.numbers or reads.grant_keys:
+        found += await _find_grants(connection, reads, replace(wanted, first=()))
+    put_grants(state, wanted, found)
+
+
+async def load_more_grants(connection: Connection, reads: ReadSet, state: BatchState, more: frozenset[int]) -> None:
+    """Read the grants that a batch needs anew, all of the merchants in `more` among them."""
+    wanted = grants_wanted(state, reads, more)
+    if wanted is not None:
+        put_grants(state, wanted, await _find_grants(connection, reads, wanted))
+
+
+async def _find_grants(connection: Connection, reads: ReadSet, wanted: GrantsWanted) -> list[tuple[str, Grant]]:
+    """Read grants, each with the tag of why it was read."""
     found: list[Any] = await connection.fetch(
         _SQL["load_grants"],
         wanted.complete,
@@ -129,23 +173,23 @@ async def load_grants(
         *as_columns(wanted.numbers, 2),
         *as_columns(reads.grant_keys, 2),
     )
-    put_grants(state, wanted, [(row[0], rows.checked_grant_from_row(row[1:])) for row in found])
+    return [(row[0], rows.checked_grant_from_row(row[1:])) for row in found]
 
 
-async def _load_for_spending(connection: Connection, reads: ReadSet, state: BatchState) -> None:
-    """Read what few requests need: versions that originals name, counts of periods, and budgets of keys."""
+async def _load_for_originals(connection: Connection, state: BatchState) -> None:
+    """Read what is needed of originals to give them back: versions, counts of periods, and budgets."""
     named = rows.ruled_originals(state.originals.values())
     if named:
         versions: list[Any] = await connection.fetch(_SQL["prices_of_numbers"], *as_columns(named, 3))
         state.original_prices = {row[0]: rows.price_from_row(row) for row in versions}
-    stretches = counted(state, reads.merchant_types, reads.now)
+    stretches = counted_originals(state)
     if stretches:
         counts: list[Any] = await connection.fetch(_SQL["period_counts_within"], *as_columns(stretches, 4))
-        state.period_counts = rows.period_counts_from_rows(counts)
-    budgets = budgets_wanted(state)
+        state.period_counts = {**state.period_counts, **rows.period_counts_from_rows(counts)}
+    budgets = budgets_of_originals(state)
     if budgets:
         limits: list[Any] = await connection.fetch(_SQL["budgets_of"], *as_columns(budgets, 2))
-        state.budgets = rows.budgets_from_rows(limits)
+        state.budgets = {**state.budgets, **rows.budgets_from_rows(limits)}
 
 
 async def _load_for_approvals(connection: Connection, reads: ReadSet, state: BatchState) -> None:
@@ -168,14 +212,18 @@ async def _load_for_approvals(connection: Connection, reads: ReadSet, state: Bat
 
 async def apply(connection: Connection, decision: Decision) -> None:
     """Write a decision's rows; the transaction is the caller's."""
-    changed_grants = decision.changed_grants
+    grants, counts, budgets = decision.changed_grants, decision.period_counts, decision.budgets
     if 0 < len(decision.transfers) <= SMALL_BATCH_TRANSFERS_MAX:
         accounts = zip(*map(rows.account_to_row, decision.accounts), strict=True)
         transfers = zip(*map(rows.transfer_to_row, decision.transfers), strict=True)
-        if changed_grants:
-            grants = zip(*map(rows.grant_to_row, changed_grants), strict=True)
-            await connection.fetch(_SQL["write_small_batch_with_grants"], *accounts, *transfers, *grants)
-            changed_grants = []
+        if grants or counts or budgets:
+            more = (
+                *as_columns([rows.grant_to_row(grant) for grant in grants], len(GRANT.stored)),
+                *as_columns([msgspec.structs.astuple(count) for count in counts], len(PERIOD_COUNT.stored)),
+                *as_columns([msgspec.structs.astuple(budget) for budget in budgets], len(BUDGET.stored)),
+            )
+            await connection.fetch(_SQL["write_small_batch_and_more"], *accounts, *transfers, *more)
+            grants, counts, budgets = [], [], []
         else:
             await connection.fetch(_SQL["write_small_batch"], *accounts, *transfers)
     else:
@@ -191,14 +239,14 @@ async def apply(connection: Connection, decision: Decision) -> None:
         await _write(connection, "update_holds", map(rows.hold_to_row, decision.changed_holds))
     if decision.new_grants:
         await _write(connection, "insert_grants", map(rows.grant_to_row, decision.new_grants))
-    if changed_grants:
-        await _write(connection, "update_grants", map(rows.grant_to_row, changed_grants))
-    if decision.period_counts:
-        await _write(connection, "put_period_counts", map(msgspec.structs.astuple, decision.period_counts))
+    if grants:
+        await _write(connection, "update_grants", map(rows.grant_to_row, grants))
+    if counts:
+        await _write(connection, "put_period_counts", map(msgspec.structs.astuple, counts))
     if decision.shortfalls:
         await _write(connection, "put_shortfalls", map(msgspec.structs.astuple, decision.shortfalls))
-    if decision.budgets:
-        await _write(connection, "update_budgets", map(msgspec.structs.astuple, decision.budgets))
+    if budgets:
+        await _write(connection, "update_budgets", map(msgspec.structs.astuple, budgets))
     if decision.alerts:
         await _write(connection, "insert_alerts", map(rows.alert_to_row, decision.alerts))
     for audit_entry in decision.audit_entries:

@@ -30,7 +30,7 @@ from farebox.storage.postgres.batch import (
     as_columns,
     insert_audit_entry,
     load,
-    load_grants,
+    load_more_grants,
     must_last,
 )
 from farebox.storage.postgres.errors import translated, translation
@@ -241,4 +241,4 @@ async def _decided(connection: Connection, reads: ReadSet, state: BatchState, de
             return decide(state)
         except MoreGrantsNeeded as error:
             more = more_merchants(error, more, reads)
-            await load_grants(connection, reads, state, more)
+            await load_more_grants(connection, reads, state, more)

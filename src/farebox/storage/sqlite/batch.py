@@ -104,7 +104,10 @@ def apply(cursor: apsw.Cursor, state: BatchState, decision: Decision) -> None:
     if decision.new_grants:
         many(_SQL["insert_grant"], map(rows.grant_to_row, decision.new_grants))
     if decision.changed_grants:
-        many(_SQL["update_grant"], map(rows.grant_to_row, decision.changed_grants))
+        spent, changed = rows.grants_to_rows(decision.changed_grants, state.grants)
+        many(_SQL["update_grant_spending"], spent)
+        if changed:
+            many(_SQL["update_grant"], changed)
     if decision.period_counts:
         many(_SQL["put_period_count"], map(msgspec.structs.astuple, decision.period_counts))
     if decision.shortfalls:

@@ -25,47 +25,83 @@ WITH replay AS MATERIALIZED (
         WHERE t.merchant_id = u.merchant_id AND t.idempotency_key BETWEEN u.idempotency_key AND u.idempotency_key
         ORDER BY t.idempotency_key LIMIT 1
     ) found
+), found_account AS MATERIALIZED (
+    -- The currency's three characters and the thresholds share a column.
+    SELECT merchant_id, given, currency || thresholds AS name, last_hash, ARRAY[
+        merchant_id, wallet, held, revenue, funding, adjustments, promotions, credit_limit, is_frozen::int, seq, last_at,
+        alerts_count, is_exhausted::int, given, grants_count, grants_due_at, owed, closed_at
+    ] AS numbers
+    FROM account WHERE merchant_id = ANY($14::bigint[])
+), spender AS MATERIALIZED (
+    SELECT u.digest, found.* FROM unnest($3::bigint[], $4::bytea[]) u (merchant_id, digest)
+    CROSS JOIN LATERAL (
+        SELECT k.merchant_id, budget_id, ARRAY[
+            key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at, 0, budget_id, suspended_at
+        ] AS numbers
+        FROM merchant_key k
+        WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest LIMIT 1
+    ) found
+), price AS MATERIALIZED (
+    SELECT NULL::bigint AS merchant_id, u.request_type, found.* FROM unnest($5::text[]) u (request_type)
+    CROSS JOIN LATERAL (
+        SELECT ARRAY[price_id, unit_price, starts_at, NULL, is_end::int] AS numbers, rule FROM default_price p
+        WHERE p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
+        ORDER BY starts_at DESC LIMIT 1
+    ) found
+    UNION ALL
+    SELECT u.merchant_id, u.request_type, found.* FROM unnest($6::bigint[], $7::text[]) u (merchant_id, request_type)
+    CROSS JOIN LATERAL (
+        SELECT ARRAY[price_id, unit_price, starts_at, p.merchant_id, is_end::int] AS numbers, rule FROM merchant_price p
+        WHERE p.merchant_id = u.merchant_id AND p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
+        ORDER BY starts_at DESC LIMIT 1
+    ) found
 )
 SELECT 'replay', NULL::text, NULL::bytea, NULL::bigint[], {transfer} FROM replay
 UNION ALL
--- The currency's three characters and the thresholds share a column.
-SELECT 'account', currency || thresholds, last_hash, ARRAY[
-    merchant_id, wallet, held, revenue, funding, adjustments, promotions, credit_limit, is_frozen::int, seq, last_at,
-    alerts_count, is_exhausted::int, given, grants_count, grants_due_at, owed, closed_at
+SELECT 'account', name, last_hash, numbers, {transfer.nulls} FROM found_account
+UNION ALL
+-- The first grants of those who have given credit. Of its texts only the last, the reason, may have line breaks.
+SELECT 'grant', concat_ws(E'\n', g.idempotency_key, coalesce(g.types, ''), g.reference, g.reason), g.fingerprint, ARRAY[
+    g.merchant_id, g.number, g.amount, g.remaining, g.priority, g.starts_at, g.expires_at, g.state, g.transfer_seq, g.ended_at
 ], {transfer.nulls}
-FROM account WHERE merchant_id = ANY($14::bigint[])
+FROM found_account a
+CROSS JOIN LATERAL (
+    SELECT {grant} FROM credit_grant g WHERE g.merchant_id = a.merchant_id AND is_spendable = 1
+    ORDER BY priority, coalesce(expires_at, 9223372036854775807), number LIMIT $17
+) g
+WHERE a.given <> 0
 UNION ALL
 -- A key's name, which has no line breaks, and the people who made it share a column.
 SELECT 'key', name || E'\n' || people, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles, NULL, NULL],
     {transfer.nulls}
 FROM staff_key WHERE digest = ANY($2::bytea[])
 UNION ALL
-SELECT 'key', NULL, u.digest, found.numbers, {transfer.nulls}
-FROM unnest($3::bigint[], $4::bytea[]) u (merchant_id, digest)
+SELECT 'key', NULL, digest, numbers, {transfer.nulls} FROM spender
+UNION ALL
+SELECT 'budget', b.zone, NULL, ARRAY[b.merchant_id, b.budget_id, b.unit, b.amount, b.starts_at, b.spent], {transfer.nulls}
+FROM (SELECT DISTINCT merchant_id, budget_id FROM spender WHERE budget_id IS NOT NULL) s
 CROSS JOIN LATERAL (
-    SELECT ARRAY[
-        key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at, 0, budget_id, suspended_at
-    ] AS numbers
-    FROM merchant_key k
-    WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest LIMIT 1
-) found
+    SELECT {budget} FROM key_budget WHERE merchant_id = s.merchant_id AND budget_id = s.budget_id OFFSET 0
+) b
 UNION ALL
 -- A price's type, which has no line breaks, and its rule share a column.
-SELECT 'price', u.request_type || E'\n' || coalesce(found.rule, ''), NULL, found.numbers, {transfer.nulls}
-FROM unnest($5::text[]) u (request_type)
-CROSS JOIN LATERAL (
-    SELECT ARRAY[price_id, unit_price, starts_at, NULL, is_end::int] AS numbers, rule FROM default_price p
-    WHERE p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
-    ORDER BY starts_at DESC LIMIT 1
-) found
+SELECT 'price', request_type || E'\n' || coalesce(rule, ''), NULL, numbers, {transfer.nulls} FROM price
 UNION ALL
-SELECT 'price', u.request_type || E'\n' || coalesce(found.rule, ''), NULL, found.numbers, {transfer.nulls}
-FROM unnest($6::bigint[], $7::text[]) u (merchant_id, request_type)
+-- What was counted of the types whose price counts over periods. No name in a count has line breaks.
+SELECT 'count', c.request_type || E'\n' || c.period_unit || E'\n' || c.line, NULL,
+    ARRAY[c.merchant_id, c.starts_at, c.units], {transfer.nulls}
+FROM (
+    SELECT * FROM unnest($6::bigint[], $7::text[]) u (merchant_id, request_type)
+    WHERE u.request_type IN (SELECT p.request_type FROM price p WHERE p.merchant_id IS NULL AND p.rule LIKE '%"period":%')
+        OR (u.merchant_id, u.request_type) IN (
+            SELECT p.merchant_id, p.request_type FROM price p WHERE p.merchant_id IS NOT NULL AND p.rule LIKE '%"period":%'
+        )
+) u
 CROSS JOIN LATERAL (
-    SELECT ARRAY[price_id, unit_price, starts_at, p.merchant_id, is_end::int] AS numbers, rule FROM merchant_price p
-    WHERE p.merchant_id = u.merchant_id AND p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
-    ORDER BY starts_at DESC LIMIT 1
-) found
+    SELECT {period_count} FROM period_count
+    WHERE merchant_id = u.merchant_id AND request_type = u.request_type AND starts_at BETWEEN $15::bigint AND $16::bigint
+    OFFSET 0
+) c
 UNION ALL
 SELECT 'hold', found.request_type, NULL, found.numbers, {transfer.nulls}
 FROM (
@@ -209,7 +245,7 @@ INSERT INTO account ({account.stored})
 SELECT {account.unnest}
 ON CONFLICT (merchant_id) DO UPDATE SET {account.excluded};
 
--- write_small_batch_with_grants: the same, and write what became of grants
+-- write_small_batch_and_more: the same, and write what became of grants, of counts of periods and of budgets, if any
 WITH appended AS (
     INSERT INTO transfer ({transfer.stored})
     SELECT {transfer.unnest after account}
@@ -217,6 +253,14 @@ WITH appended AS (
     INSERT INTO credit_grant ({grant.stored})
     SELECT {grant.unnest after account and transfer}
     ON CONFLICT (merchant_id, number) DO UPDATE SET {grant.excluded}
+), counted AS (
+    INSERT INTO period_count ({period_count.stored})
+    SELECT {period_count.unnest after account and transfer and grant}
+    ON CONFLICT (merchant_id, request_type, starts_at, period_unit, line) DO UPDATE SET {period_count.excluded}
+), used AS (
+    INSERT INTO key_budget ({budget.stored})
+    SELECT {budget.unnest after account and transfer and grant and period_count}
+    ON CONFLICT (merchant_id, budget_id, unit) DO UPDATE SET {budget.excluded}
 )
 INSERT INTO account ({account.stored})
 SELECT {account.unnest}

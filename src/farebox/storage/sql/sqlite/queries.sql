@@ -114,6 +114,9 @@ INSERT INTO credit_grant ({grant.stored}) VALUES ({grant.values});
 -- update_grant: write what became of a grant
 UPDATE credit_grant SET {grant.assigned} WHERE merchant_id = $1 AND number = $2;
 
+-- update_grant_spending: write what was spent of a grant of which nothing else has changed
+UPDATE credit_grant SET {grant_spending.assigned} WHERE merchant_id = $1 AND number = $2;
+
 -- put_period_count: write what the requests of a period came to
 INSERT INTO period_count ({period_count.stored}) VALUES ({period_count.values})
 ON CONFLICT (merchant_id, request_type, starts_at, period_unit, line) DO UPDATE SET {period_count.excluded};
