@@ -26,13 +26,13 @@ class Outage:
         self.ledger = ledger
         self.server = server
         self._dispatcher = dispatcher_of(ledger, server.url)
-        self._hasty = dispatcher_of(ledger, server.url, timeout_seconds=SHORT_S)
+        self._short_of_time = dispatcher_of(ledger, server.url, timeout_seconds=SHORT_S)
 
     async def pass_time(
-        self, seconds: int, *, is_over: Callable[[], bool] = lambda: False, is_hasty: bool = False
+        self, seconds: int, *, is_over: Callable[[], bool] = lambda: False, is_short_of_time: bool = False
     ) -> int:
         """Send what is due, again and again, for so long by the ledger's clock; return how long it took."""
-        dispatcher = self._hasty if is_hasty else self._dispatcher
+        dispatcher = self._short_of_time if is_short_of_time else self._dispatcher
         for passed in range(0, seconds, STEP_SECONDS):
             await dispatcher.run_once()
             if is_over():
@@ -75,7 +75,7 @@ async def test_a_server_that_refused_connections_has_every_mail_within_five_minu
 async def test_a_server_that_hung_has_every_mail_within_five_minutes_of_its_return(outage: Outage) -> None:
     hanging: list[Answer] = [HANGS] * 10_000
     outage.server.mail.extend(hanging)
-    await outage.pass_time(OUTAGE_SECONDS, is_hasty=True)
+    await outage.pass_time(OUTAGE_SECONDS, is_short_of_time=True)
     assert {DeliveryState.WAITING} == await outage.states()
     outage.server.mail.clear()
     await _assert_over(outage, within=PAUSE_SECONDS_MAX)
