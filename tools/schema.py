@@ -47,6 +47,7 @@ TABLES: Final = {
     "letter": "Mails about accounts: invitations, new passwords, reports.",
     "login": "People who may sign in.",
     "lone_move": "What one person moved alone within a day, for the limit above which a second one is asked.",
+    "imported_key": "Whose each API key is that another system gave out: its text does not say.",
     "mail_server": "A mail server that is given up for a while.",
     "merchant": "Customers who pay in advance.",
     "merchant_key": "API keys of merchants.",

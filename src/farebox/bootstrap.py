@@ -16,12 +16,14 @@ from msgspec import Struct
 
 from farebox.chat.transport import ChatTransport
 from farebox.config import Settings, SettingsError
+from farebox.core.approvals import ApprovalLimits
 from farebox.service.address_guard import AddressGuard
 from farebox.service.catalogue.imports import PriceImports
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.destination_url import read_destination_url
 from farebox.service.gate.files import load_rules
 from farebox.service.gate.rules import Rules
+from farebox.service.importing.imports import Imports
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.key_usage import KeyUsageReader
 from farebox.service.insight.refusals import RefusalCounts, RefusalReader
@@ -51,6 +53,7 @@ from farebox.service.operator.verifications import Verifications
 from farebox.service.people.choices import Choices
 from farebox.service.people.destination_secrets import DestinationSecrets
 from farebox.service.people.destinations import ChannelRules, Destinations, host_of
+from farebox.service.people.imported_keys import ImportedKeys
 from farebox.service.people.key_last_used import LastUsed
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import SignIn
@@ -164,6 +167,19 @@ def _destinations(
     return destinations, trials, chat
 
 
+def _operations(
+    committer: Committer, stores: Stores, clock: Clock, limits: ApprovalLimits, refusal_counts: RefusalCounts
+) -> Operations:
+    return Operations(
+        committer,
+        clock,
+        stores.prices,
+        limits=limits,
+        on_refusal=refusal_counts.note,
+        imported_keys=ImportedKeys(stores.api_keys),
+    )
+
+
 def merchant_names(stores: Stores) -> Callable[[int], Awaitable[str]]:
     """Return what tells the name of a merchant by its number."""
 
@@ -208,9 +224,9 @@ class Farebox(Struct, frozen=True):
         destinations, trials, chat = _destinations(settings, stores, clock)
         limits = settings.approval_above.limits
         refusal_counts = RefusalCounts(stores.refusals, clock)
-        operations = Operations(committer, clock, stores.prices, limits=limits, on_refusal=refusal_counts.note)
+        operations = _operations(committer, stores, clock, limits, refusal_counts)
         merchants = Merchants(stores, clock, limits=limits)
-        annotations = Annotations(stores, clock)
+        annotations, price_imports = Annotations(stores, clock), PriceImports(stores, clock)
         usage, refusals = UsageReader(stores.usage, clock), RefusalReader(stores.refusals, clock)
         runway_thresholds = RunwayThresholds(stores, clock, merchants)
         services = Services(
@@ -222,7 +238,8 @@ class Farebox(Struct, frozen=True):
             open_holds=OpenHolds(stores, clock),
             shortfalls=Shortfalls(stores),
             quotes=Quotes(stores, clock),
-            price_imports=PriceImports(stores, clock),
+            price_imports=price_imports,
+            imports=Imports(stores, committer, clock, price_imports, limits=limits),
             prices=Prices(stores, clock),
             merchant_changes=MerchantChanges(merchants, operations, annotations, runway_thresholds),
             annotations=annotations,

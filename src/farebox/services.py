@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from farebox.service.catalogue.imports import PriceImports
+from farebox.service.importing.imports import Imports
 from farebox.service.insight.key_usage import KeyUsageReader
 from farebox.service.insight.refusals import RefusalReader
 from farebox.service.insight.revenue import RevenueReader
@@ -72,6 +73,7 @@ class Services(Struct, frozen=True):
     merchants: Merchants
     prices: Prices
     price_imports: PriceImports
+    imports: Imports
     merchant_changes: MerchantChanges
     annotations: Annotations
     repeats: Repeats

@@ -51,7 +51,7 @@ async def farebox(tmp_path: Path) -> AsyncIterator[Farebox]:
         yield farebox
 
 
-async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
+async def test_what_is_done_reads_as_a_sentence(farebox: Farebox, tmp_path: Path) -> None:
     sam, tess = [
         replace(one, login_id=(await farebox.services.staff.add(one.name, "Sam", principal=None))[0].login_id)
         for one in (SAM, TESS)
@@ -63,6 +63,7 @@ async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
     await _destinations(farebox, merchant_id)
     await _staff(farebox, sam, tess)
     await _upgrade(farebox, merchant_id)
+    await _import(farebox, tmp_path, sam)
     entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1000)
     told = {entry.action: set[str]() for entry in entries}
     for entry in entries:
@@ -70,6 +71,12 @@ async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
     assert {action.value for action in Action} == set(told)
     extended = {f"let a hold of 2.00 CHF last until {until}"}
     assert {**_EXPECTED, Action.EXTEND_HOLD: extended} == {Action(action): words for action, words in told.items()}
+
+
+async def _import(farebox: Farebox, folder: Path, sam: Principal) -> None:
+    (folder / "merchants.csv").write_text("reference,name,currency\nn,Northwind,CHF\n")
+    (folder / "keys.csv").write_text(f"reference,sha256\nn,{'0' * 64}\nn,{'1' * 64}\n")
+    await farebox.services.imports.make([folder], principal=sam)
 
 
 async def _credit(farebox: Farebox, merchant_id: int, sam: Principal) -> None:
@@ -351,6 +358,7 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
         f"imported default prices from a list, 1 new and 0 changed from {_STARTS} on (own)",
         f"imported prices of the merchant's own from a list, 1 new and 0 changed from {_STARTS} on (own, +5%, f*)",
     },
+    Action.IMPORT: {"began an import from another system: 1 merchant, 2 keys"},
     Action.WITHDRAW_PRICE: {f"withdrew the merchant's own price of image that was to start {_STARTS}"},
     Action.END_PRICE: {
         f"ended the merchant's own price of image from {_STARTS} on",

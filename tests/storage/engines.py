@@ -37,6 +37,7 @@ TABLES: Final = (
         "alert",
         "merchant_user",
         "merchant_key",
+        "imported_key",
         "staff_key",
         "merchant_price",
         "default_price",

@@ -82,6 +82,7 @@ class Action(StrEnum):
     SET_MAIL_KINDS = "set_mail_kinds"
     SET_PRICE = "set_price"
     IMPORT_PRICES = "import_prices"
+    IMPORT = "import"
     END_PRICE = "end_price"
     WITHDRAW_PRICE = "withdraw_price"
     ADD_STAFF = "add_staff"

@@ -333,6 +333,10 @@ def _prices_imported(told: _Told) -> str:
     return f"imported {whose} from a list, {counts} from {told.time(found['starts'])} on ({found['rest']})"
 
 
+def _imported(told: _Told) -> str:
+    return f"began an import from another system: {told.detail}"
+
+
 def _price_ended(told: _Told) -> str:
     request_type, starts = told.detail.split(" from ", 1)
     if told.entry.merchant_id is None:
@@ -421,6 +425,7 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.SET_MAIL_KINDS: _mail_chosen,
     Action.SET_PRICE: _price,
     Action.IMPORT_PRICES: _prices_imported,
+    Action.IMPORT: _imported,
     Action.END_PRICE: _price_ended,
     Action.WITHDRAW_PRICE: _price_withdrawn,
     Action.ADD_STAFF: _staff_added,

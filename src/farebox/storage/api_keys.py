@@ -1,6 +1,6 @@
 """API keys: merchants' stand with their merchant, those of services and support on their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -55,6 +55,27 @@ class ApiKeyStore(SubjectStore):
         else:
             rows = await self._connector.fetch(self._sql["find_merchant_key"], merchant_id, digest)
         return KeyRecord(*rows[0]) if rows else None
+
+    async def imported_owners(self, digests: Sequence[bytes]) -> Mapping[bytes, int]:
+        """Tell whose keys of these digests are that another system gave out; a digest of none is absent."""
+        rows = await self._connector.fetch(self._sql["imported_keys"], [_number_of(digest) for digest in digests])
+        wanted = set(digests)
+        return {digest: merchant_id for digest, merchant_id in rows if digest in wanted}
+
+    async def add_imported(self, keys: Sequence[ApiKey]) -> None:
+        """Add merchants' API keys that another system gave out, all of them or none.
+
+        Raises:
+            AlreadyExists: one of them is there.
+            NotFound: no such merchant.
+        """
+
+        async def add(fetch: Fetch) -> None:
+            for key in keys:
+                await fetch(self._sql["insert_merchant_key"], *api_key_to_row(key))
+                await fetch(self._sql["insert_imported_key"], _number_of(key.digest), key.digest, key.merchant_id)
+
+        await self._connector.run_in_transaction(add)
 
     async def find(self, key_id: int) -> ApiKey | None:
         """Find an API key of any kind by its id."""
@@ -219,3 +240,8 @@ class ApiKeyStore(SubjectStore):
         if await fetch(self._sql["api_key"], key_id):
             raise KeyEnded(f"the key {key_id} has ended")
         raise NotFound(f"no key {key_id}")
+
+
+def _number_of(digest: bytes) -> int:
+    """Take the number that an imported key is looked up by out of its digest."""
+    return int.from_bytes(digest[:8], "big") >> 1

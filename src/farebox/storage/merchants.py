@@ -24,6 +24,7 @@ from farebox.storage.records import (
     MerchantOrder,
     Repeat,
     RunwaySnapshot,
+    User,
 )
 from farebox.storage.subject import SubjectStore
 
@@ -74,6 +75,29 @@ class MerchantStore(SubjectStore):
                 await fetch(self._sql["insert_lone_move"], *rows.lone_move_to_row(move))
 
         await self._connector.run_in_transaction(create, audit_entry)
+
+    async def add_all(
+        self, added: Sequence[tuple[Merchant, Account, User | None]], audit_entry: AuditEntry | None = None
+    ) -> None:
+        """Add merchants with their empty accounts, and a user of each that has one: all of them or none.
+
+        Raises:
+            AlreadyExists: an id is taken.
+            InvariantViolation: an account breaks a rule.
+        """
+
+        async def add(fetch: Fetch) -> None:
+            for merchant, account, user in added:
+                await fetch(self._sql["insert_merchant"], *astuple(merchant))
+                await fetch(self._sql["insert_account"], *rows.account_to_row(account))
+                if user is not None:
+                    await fetch(self._sql["insert_user"], *rows.user_to_row(user))
+
+        await self._connector.run_in_transaction(add, audit_entry)
+
+    async def currencies(self, merchant_ids: Sequence[int]) -> Mapping[int, str]:
+        """Read several merchants' currencies; a merchant that is not there is absent."""
+        return {row[0]: row[1] for row in await self._rows("merchant_currencies", list(merchant_ids))}
 
     async def rename(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
         """Change a merchant's name.

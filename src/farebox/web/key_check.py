@@ -28,6 +28,14 @@ class KeyCheck:
         self._queries = queries
         self._addresses = addresses
 
+    async def located(self, key: ParsedKey) -> ParsedKey:
+        """Return a key with its merchant, which the text of an imported one does not name.
+
+        Raises:
+            InvalidKey: no merchant has it.
+        """
+        return await self._queries.located(key)
+
     async def authorize(self, scope: Scope, key: ParsedKey, route: Route) -> Principal | None:
         """Look a key up, and tell who asks if it is support's.
 

@@ -159,16 +159,24 @@ class Committer:
         Raises:
             Unavailable: the database can't be asked.
         """
+        return (await self.dry_run_all([command]))[0]
+
+    async def dry_run_all(self, commands: Sequence[Command]) -> Sequence[Outcome]:
+        """Do as `dry_run` for a batch of commands of one group, each of which meets what those before it would leave.
+
+        Raises:
+            Unavailable: the database can't be asked.
+        """
         now = self._clock.now()
 
         def decide_only(batch_state: BatchState) -> Decision:
-            return Decision(decide(batch_state, [command], now).outcomes)
+            return Decision(decide(batch_state, commands, now).outcomes)
 
         try:
-            decision = await self._connector.transact(state.reads([command], now), decide_only)
+            decision = await self._connector.transact(state.reads(commands, now), decide_only)
         except (StoreUnavailable, CommitUnknown) as error:
             raise Unavailable from error
-        return decision.outcomes[0]
+        return decision.outcomes
 
     async def submit_all(self, commands: Sequence[Command]) -> list[Outcome | ServiceError]:
         """Commit commands in order, each on its own: one that fails leaves the others be.

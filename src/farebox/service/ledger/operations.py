@@ -4,12 +4,12 @@ Texts come in and are checked, a command goes to the committer, its outcome come
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from farebox.core import commands, ids
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
-from farebox.core.commands import Actor, Caller
+from farebox.core.commands import Actor, Caller, Payer
 from farebox.core.credit.shortfalls import Above
 from farebox.core.fingerprints import Quantities
 from farebox.core.outcomes import OK, Code, Outcome, refused
@@ -23,6 +23,7 @@ from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.request_fields import ChargeFields, HoldFields, QuoteFields, SpendFields
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
+from farebox.service.people.imported_keys import ImportedKeys
 from farebox.storage.prices import PriceStore
 
 ROOM_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -33,7 +34,6 @@ _CHARGES_AT_ONCE: Final = 1_000
 
 _ABOVE: Final[dict[str, Above]] = {above.value: above for above in Above}
 """By word, for every charge: a tenth of the time that `Above(word)` takes."""
-
 
 _CheckedCharge = commands.Charge | Outcome | ServiceError
 """A charge to be committed, or what it came to at first sight."""
@@ -57,6 +57,7 @@ class Operations:
         limits: ApprovalLimits = NO_LIMITS,
         room_pauses: Sequence[float] = ROOM_PAUSES,
         on_refusal: Callable[[int, str, Code], None] | None = None,
+        imported_keys: ImportedKeys | None = None,
     ) -> None:
         """Send commands to this committer.
 
@@ -67,8 +68,8 @@ class Operations:
             limits: how much one person may move alone; what is above waits for a second person's approval.
             room_pauses: seconds to wait before each further try, when there is no room in the queue for charges in
                 bulk that can wait.
-            on_refusal: is told of each charge and hold that is refused: its merchant, its type and why; it must be
-                quick.
+            on_refusal: is told of each charge and hold that is refused, and why; it must be quick.
+            imported_keys: tells whose keys are that another system gave out; without it they name no merchant.
         """
         self._committer = committer
         self._clock = clock
@@ -77,10 +78,13 @@ class Operations:
         self._limits = limits
         self._room_pauses = room_pauses
         self._on_refusal = on_refusal
+        self._imported_keys = imported_keys
 
     async def charge(self, fields: ChargeFields, *, caller: Caller | None) -> Outcome:
         """Deduct the cost of a request."""
         command = _charge_command(fields, caller)
+        if command is None:
+            command = _charge_command(fields, caller, await self._imported_payers((fields.merchant,)))
         return MERCHANT_NOT_FOUND if command is None else await self._spend(command)
 
     async def charge_all(
@@ -91,13 +95,13 @@ class Operations:
         Raises:
             Overloaded: there is no room for all of them; none was accepted.
         """
-        return await self._commit_all(await _checked_charges(charges, caller))
+        return await self._commit_all(await self._checked_charges(charges, caller))
 
     async def charge_all_when_there_is_room(
         self, charges: Iterable[ChargeFields], *, caller: Caller | None
     ) -> list[Outcome | ServiceError]:
         """Do as `charge_all`, but wait a while for room; if there is none then, each is refused as Overloaded."""
-        checked = await _checked_charges(charges, caller)
+        checked = await self._checked_charges(charges, caller)
         for pause in self._room_pauses:
             try:
                 return await self._commit_all(checked)
@@ -107,6 +111,31 @@ class Operations:
             return await self._commit_all(checked)
         except Overloaded:
             return [Overloaded() if isinstance(item, commands.Charge) else item for item in checked]
+
+    async def _checked_charges(self, charges: Iterable[ChargeFields], caller: Caller | None) -> list[_CheckedCharge]:
+        """Check charges, each on its own; others are served between one portion and the next."""
+        checked: list[_CheckedCharge] = []
+        unplaced: list[tuple[int, ChargeFields]] = []
+        for fields in charges:
+            if len(checked) % _CHARGES_AT_ONCE == _CHARGES_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            try:
+                command = _charge_command(fields, caller)
+            except InvalidInput as error:
+                checked.append(error)
+                continue
+            if command is None:
+                unplaced.append((len(checked), fields))
+            checked.append(MERCHANT_NOT_FOUND if command is None else command)
+        if unplaced:
+            payers = await self._imported_payers({fields.merchant for _, fields in unplaced})
+            for index, fields in unplaced:
+                checked[index] = _charge_command(fields, caller, payers) or MERCHANT_NOT_FOUND
+        return checked
+
+    async def _imported_payers(self, texts: Collection[str]) -> Mapping[str, Payer]:
+        """Read whom charges are for whose merchants are named by keys of other systems, all at once."""
+        return {} if self._imported_keys is None else await self._imported_keys.payers(texts)
 
     async def _commit_all(self, checked: Sequence[_CheckedCharge]) -> list[Outcome | ServiceError]:
         """Commit those that are commands; what was refused at first sight stays as it is."""
@@ -165,6 +194,8 @@ class Operations:
         checked, measured = _checked_spend(fields), checked_measures(fields)
         ttl_seconds = inputs.ttl_seconds("ttlSeconds", fields.ttl_seconds)
         payer = api_keys.parse_payer(fields.merchant)
+        if payer is None:
+            payer = (await self._imported_payers((fields.merchant,))).get(fields.merchant)
         if payer is None:
             return MERCHANT_NOT_FOUND
         return await self._spend(commands.CreateHold(payer, *checked, ttl_seconds, caller, *measured))
@@ -402,25 +433,14 @@ class Operations:
         return await self.submit(command, is_dry_run=is_dry_run)
 
 
-async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | None) -> list[_CheckedCharge]:
-    """Check charges, each on its own; others are served between one portion and the next."""
-    checked: list[_CheckedCharge] = []
-    for fields in charges:
-        if len(checked) % _CHARGES_AT_ONCE == _CHARGES_AT_ONCE - 1:
-            await asyncio.sleep(0)
-        try:
-            command = _charge_command(fields, caller)
-        except InvalidInput as error:
-            checked.append(error)
-        else:
-            checked.append(MERCHANT_NOT_FOUND if command is None else command)
-    return checked
-
-
-def _charge_command(fields: ChargeFields, caller: Caller | None) -> commands.Charge | None:
-    """Check what a charge asks for; None if it names no merchant."""
+def _charge_command(
+    fields: ChargeFields, caller: Caller | None, payers: Mapping[str, Payer] | None = None
+) -> commands.Charge | None:
+    """Check what a charge asks for; None if it names no merchant by an id, a key of Farebox's or one of `payers`."""
     checked, measured = _checked_spend(fields), checked_measures(fields)
     payer = api_keys.parse_payer(fields.merchant)
+    if payer is None and payers is not None:
+        payer = payers.get(fields.merchant)
     return None if payer is None else commands.Charge(payer, *checked, caller, *measured, _ABOVE[fields.above])
 
 

@@ -16,6 +16,7 @@ from farebox.service.errors import Forbidden, InvalidKey, translated, unknown_me
 from farebox.service.insight.forecast import BurnModels, Forecast, read_forecast
 from farebox.service.insight.history import History, HistoryReader
 from farebox.service.people.api_keys import ParsedKey
+from farebox.service.people.imported_keys import ImportedKeys
 from farebox.storage.interface import Connector
 from farebox.storage.records import Delivery, DeliveryState, Merchant
 from farebox.storage.stores import Stores
@@ -109,6 +110,15 @@ class Queries:
         self._clock = clock
         self._models = BurnModels()
         self._history = HistoryReader(stores.transfers, clock)
+        self._imported_keys = ImportedKeys(stores.api_keys)
+
+    async def located(self, key: ParsedKey) -> ParsedKey:
+        """Return a key with its merchant, which the text of an imported one does not name.
+
+        Raises:
+            InvalidKey: no merchant has it.
+        """
+        return await self._imported_keys.located(key)
 
     async def authorize(self, key: ParsedKey, kinds: frozenset[KeyKind]) -> KeyRecord:
         """Look a key up and tell whether it may do what these kinds may.

@@ -19,6 +19,7 @@ from farebox.service.errors import Refused, UnknownMerchant, translated
 from farebox.service.ledger.operations import MERCHANT_NOT_FOUND, checked_measures
 from farebox.service.ledger.request_fields import QuoteFields
 from farebox.service.people.api_keys import parse_payer
+from farebox.service.people.imported_keys import ImportedKeys
 from farebox.storage.stores import Stores
 
 _Told = TypeVar("_Told")
@@ -60,6 +61,7 @@ class Quotes:
         """Read prices and counts from these stores."""
         self._stores = stores
         self._clock = clock
+        self._imported_keys = ImportedKeys(stores.api_keys)
 
     async def quote(self, fields: QuoteFields, merchant_id: int | None) -> Quoted:
         """Tell what a charge of these fields would cost a merchant now; for no merchant, by the default price.
@@ -101,7 +103,7 @@ class Quotes:
         Raises:
             Refused: the text names no merchant.
         """
-        payer = parse_payer(text)
+        payer = parse_payer(text) or (await self._imported_keys.payers([text])).get(text)
         if payer is None:
             raise Refused(MERCHANT_NOT_FOUND)
         if payer.digest is not None:

@@ -4,11 +4,14 @@ A key is a prefix that tells its kind, for a merchant's key the 13 characters of
 look-up can be routed to the merchant's shard), and 26 characters of randomness, 130 bits. Only the digest,
 BLAKE2b-256, is kept: with that much randomness there is nothing to guess, so a slow password hash would add cost and
 no safety.
+
+A merchant may have keys as well that another system gave out, of which an import knows the SHA-256 digest alone. Their
+text names no merchant: ImportedKeys looks whose they are. See docs/decisions/0048-imports.md.
 """
 
 import re
 import secrets
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Final
 
 from msgspec import Struct
@@ -28,17 +31,33 @@ _CHARS: Final = "[0-9A-HJKMNP-TV-Z]"
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SECRET_CHARS: Final = 26
 _KEY: Final = re.compile(rf"(?:fbm_({_CHARS}{{13}})|fb[su]_){_CHARS}{{26}}", re.ASCII)
+IMPORTED_CHARS_MIN: Final = 24
+IMPORTED_CHARS_MAX: Final = 255
+_IMPORTED: Final = re.compile(
+    rf"(?!fb[msu]_|{ids.MERCHANT})[A-Za-z0-9][A-Za-z0-9._~+/=-]{{{IMPORTED_CHARS_MIN - 1},{IMPORTED_CHARS_MAX - 1}}}",
+    re.ASCII,
+)
+"""As long as 128 random bits are, written in base64 behind a prefix of two characters. A shorter one was made up by
+somebody, and could be found out from its digest."""
+
+_IMPORTED_PERSON: Final = b"sha256 of a key"
+"""Keeps digests of imported keys apart from those of Farebox's own."""
+
 _DIGEST_BYTES: Final = 32
 _HINT_CHARS: Final = 4
 _ENTRY_BITS: Final = 63
 
 
 class ParsedKey(Struct, frozen=True, gc=False):
-    """A well-formed key: its kind, the merchant its text names (for a merchant's key) and its digest."""
+    """A well-formed key: its kind, the merchant its text names (for a merchant's key) and its digest.
+
+    With `is_imported` and no merchant it opens nothing until ImportedKeys has told whose it is.
+    """
 
     kind: KeyKind
     merchant_id: int | None
     digest: bytes
+    is_imported: bool = False
 
     @property
     def caller(self) -> Caller:
@@ -131,6 +150,11 @@ def digest(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
+def imported_digest(sha256_digest: bytes) -> bytes:
+    """Digest the SHA-256 digest of a key that another system gave out, as it is stored."""
+    return blake2b(sha256_digest, digest_size=_DIGEST_BYTES, person=_IMPORTED_PERSON).digest()
+
+
 def make_key(kind: KeyKind, merchant_id: int | None = None) -> str:
     """Make a new key's text; `merchant_id` for a merchant's key alone."""
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARS))
@@ -139,10 +163,12 @@ def make_key(kind: KeyKind, merchant_id: int | None = None) -> str:
 
 
 def parse_key(text: str) -> ParsedKey | None:
-    """Read a key's kind and merchant out of its text; None if it is no key Farebox could have made."""
+    """Read a key's kind and merchant out of its text; None if it is neither of Farebox's making nor of an import."""
     match = _KEY.fullmatch(text)
     if match is None:
-        return None
+        if _IMPORTED.fullmatch(text) is None:
+            return None
+        return ParsedKey(KeyKind.MERCHANT, None, imported_digest(sha256(text.encode()).digest()), is_imported=True)
     number = match.group(1)
     merchant_id = None
     if number is not None:
@@ -154,7 +180,7 @@ def parse_key(text: str) -> ParsedKey | None:
 
 
 def parse_payer(text: str) -> Payer | None:
-    """Read whom a charge is for, named by id or by API key; None if it can be neither."""
+    """Read whom a charge is for, named by id or by API key; None if it can be neither, or if the key is an import's."""
     if not text.startswith(ids.MERCHANT):
         key = parse_key(text)
         return None if key is None or key.merchant_id is None else Payer(key.merchant_id, key.digest)

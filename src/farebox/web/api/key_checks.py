@@ -38,6 +38,8 @@ class KeyCheckEndpoints(Endpoints):
         digest = None if key is None else key.digest
         self._checked_keys.admit(request.key, digest)
         try:
+            if key is not None and key.is_imported:
+                key = await self._services.queries.located(key)
             if key is None or key.merchant_id is None:
                 raise InvalidKey
             record = await self._services.queries.authorize(key, MERCHANT)

@@ -97,6 +97,8 @@ class GateApp:
         key = parse_key(text)
         self._limits.admit(scope, key)
         try:
+            if key is not None and key.is_imported:
+                key = await self._queries.located(key)
             admission = await self._checked(route, asked, key, text)
         except Exception as error:
             cause = api_error(error)

@@ -3,6 +3,12 @@
 -- insert_merchant_key: add a merchant's API key
 INSERT INTO merchant_key ({merchant_key.stored}) VALUES ({merchant_key.values});
 
+-- insert_imported_key: say whose an API key is that another system gave out
+INSERT INTO imported_key (number, digest, merchant_id) VALUES ($1, $2, $3);
+
+-- imported_keys: tell whose API keys of these numbers are
+SELECT digest, merchant_id FROM imported_key WHERE number {in $1};
+
 -- insert_staff_key: add a service's or support's API key
 INSERT INTO staff_key ({staff_key.stored}) VALUES ({staff_key.values});
 

@@ -14,6 +14,9 @@ WHERE m.merchant_id > $1 AND a.merchant_id > $1
     AND ($3 < 0 OR CASE WHEN a.closed_at IS NULL THEN 0 ELSE 1 END = $3) AND ($4 = '' OR m.tags LIKE $4 ESCAPE '!')
 ORDER BY m.merchant_id LIMIT $2;
 
+-- merchant_currencies: read the currencies of several merchants
+SELECT merchant_id, currency FROM account WHERE merchant_id {in $1};
+
 -- insert_merchant: add a merchant
 INSERT INTO merchant ({merchant.stored}) VALUES ({merchant.values});
 
