@@ -34,7 +34,7 @@ _KEY: Final = re.compile(rf"(?:fbm_({_CHARS}{{13}})|fb[su]_){_CHARS}{{26}}", re.
 IMPORTED_CHARS_MIN: Final = 24
 IMPORTED_CHARS_MAX: Final = 255
 _IMPORTED: Final = re.compile(
-    rf"(?!fb[msu]_|{ids.MERCHANT})[A-Za-z0-9][A-Za-z0-9._~+/=-]{{{IMPORTED_CHARS_MIN - 1},{IMPORTED_CHARS_MAX - 1}}}",
+    rf"(?!fb[a-z]_|{ids.MERCHANT})[A-Za-z0-9][A-Za-z0-9._~+/=-]{{{IMPORTED_CHARS_MIN - 1},{IMPORTED_CHARS_MAX - 1}}}",
     re.ASCII,
 )
 """As long as 128 random bits are, written in base64 behind a prefix of two characters. A shorter one was made up by
