@@ -22,7 +22,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture messages client-reference reference docs audit lock bench price-fit backtest torture restarts gateways fuzz coverage release-check image-steps clean
+.PHONY: help run test check format architecture messages client-reference reference docs audit lock bench price-fit backtest torture restarts citus gateways fuzz coverage release-check image-steps clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -90,6 +90,10 @@ restarts: $(VENV)/.installed-dev ## Restart servers of each engine under load ag
 
 torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers and what was told to the record.
 	$(BIN)/python -m tests.torture $(ARGS)
+
+citus: $(VENV)/.installed-dev ## Run the store's tests on a Citus too, whose coordinator FAREBOX_TEST_CITUS_URL names.
+	@test -n "$$FAREBOX_TEST_CITUS_URL" || { echo "FAREBOX_TEST_CITUS_URL names no database of a coordinator"; exit 2; }
+	$(PYTEST) tests/storage -k "citus or shards" $(ARGS)
 
 gateways: $(VENV)/.installed-dev ## Say which proxies are there, and test the gate with each (ARGS=--long loads them longer).
 	$(BIN)/python -m tests.gateways $(ARGS)

@@ -15,7 +15,8 @@ from hypothesis import settings
 from farebox.bootstrap import Farebox
 from farebox.storage.postgres import PostgresConnector
 from farebox.storage.stores import Stores
-from tests.storage.engines import Engine, MemoryEngine, PostgresEngine, SqliteEngine
+from tests.storage.engines import CitusEngine, Engine, MemoryEngine, PostgresEngine, SqliteEngine
+from tests.support import citus
 from tests.support.app_client import AppClient, open_client
 from tests.support.ledger import NOW
 from tests.support.postgres import Databases, PostgresServer
@@ -70,7 +71,16 @@ def postgres_ledger(postgres_server: Databases) -> Iterator[PostgresEngine]:
         yield PostgresEngine(url)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="module")
+def citus_ledger() -> Iterator[PostgresEngine]:
+    """A Citus database with the schema, spread over its workers."""
+    databases = citus.CitusDatabases(citus.URL)
+    with databases.database() as url, ThreadPoolExecutor(1) as executor:
+        executor.submit(asyncio.run, PostgresConnector(url).migrate(NOW)).result()
+        yield CitusEngine(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres", *(["citus"] if citus.URL else [])])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     """Each engine in turn, for tests that leave the schema as it is."""
     match request.param:
@@ -78,6 +88,9 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
             return SqliteEngine(tmp_path / "farebox.db")
         case "memory":
             return MemoryEngine()
+        case "citus":
+            spread: PostgresEngine = request.getfixturevalue("citus_ledger")
+            return spread
     ledger: PostgresEngine = request.getfixturevalue("postgres_ledger")
     return ledger
 

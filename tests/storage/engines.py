@@ -159,6 +159,17 @@ class PostgresEngine:
             await connection.close()
 
 
+class CitusEngine(PostgresEngine):
+    """A database that is spread over the workers of a Citus."""
+
+    async def execute(self, statement: str) -> Sequence[tuple[Any, ...]]:
+        try:
+            return await super().execute(statement)
+        except asyncpg.FeatureNotSupportedError as error:
+            # A row's merchant can't be changed: it would have to go to another shard.
+            raise Refused(str(error)) from error
+
+
 class MemoryEngine:
     """The store that other tests use in place of an engine: it has to keep the same promises."""
 

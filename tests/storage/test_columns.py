@@ -50,7 +50,7 @@ def test_a_list_that_nobody_makes_is_refused() -> None:
         HOLD.part("everything", 1)
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres", "citus"])
 def test_nothing_is_left_to_put_in(dialect: str) -> None:
     statements = sql.statements(dialect)
     braces = {name: re.findall(r"\{[A-Za-z][^}]*\}", statements[name]) for name in statements}

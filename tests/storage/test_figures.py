@@ -16,7 +16,7 @@ from farebox.storage.figures import FigureStore
 from farebox.storage.interface import Connector, StoreUnavailable
 from farebox.storage.records import User
 from farebox.storage.stores import Stores
-from tests.storage.engines import Engine, PostgresEngine
+from tests.storage.engines import CitusEngine, Engine, PostgresEngine
 from tests.storage.test_postgres import planning_session
 from tests.support.clock import StoppableClock
 from tests.support.ledger import ANN, BEN, NOW, UNIT, add_merchant, add_price, do
@@ -112,6 +112,9 @@ async def test_every_statement_is_in_the_table_of_plans(stores: Stores) -> None:
 async def test_no_figure_is_read_by_a_scan(
     engine: Engine, stores: Stores, name: str, values: tuple[int, ...], index: str
 ) -> None:
+    if isinstance(engine, CitusEngine):
+        # Which index a worker takes is not told to the coordinator.
+        return
     dialect = stores.connector.dialect
     text = sql.statements(dialect)[name]
     for number, value in enumerate(values, start=1):

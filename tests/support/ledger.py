@@ -139,8 +139,20 @@ async def decided(stores: Stores, *commands: Command, now: int = NOW) -> Decisio
 
 
 async def do(stores: Stores, *commands: Command, now: int = NOW) -> list[Outcome]:
-    """Commit commands as one batch and return their outcomes."""
-    return (await decided(stores, *commands, now=now)).outcomes
+    """Commit commands as one batch, or as one for each group that they belong to, and return their outcomes."""
+    outcomes: dict[int, Outcome] = {}
+    for places in groups_of(stores, commands):
+        decision = await decided(stores, *[commands[place] for place in places], now=now)
+        outcomes.update(zip(places, decision.outcomes, strict=True))
+    return [outcomes[place] for place in range(len(commands))]
+
+
+def groups_of(stores: Stores, commands: Sequence[Command]) -> list[list[int]]:
+    """Tell the places of the commands of each group, as a batch stays within one."""
+    groups: dict[int, list[int]] = {}
+    for place, command in enumerate(commands):
+        groups.setdefault(stores.connector.route(command.merchant_id), []).append(place)
+    return list(groups.values())
 
 
 async def loaded(stores: Stores, *commands: Command, now: int = NOW) -> BatchState:

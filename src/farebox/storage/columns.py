@@ -87,9 +87,9 @@ class Table(Struct, frozen=True, dict=True):
 
         Args:
             name: "stored" names the columns that an INSERT writes, "values" numbers their parameters, "unnest" does so
-                for columns given as arrays, "nulls" stands for a row that is not there, "excluded" sets all but the key
-                from a row that was to be inserted, "assigned" from parameters, "next" numbers the parameter after
-                the row's, "numbers" names the whole numbers.
+                for columns given as arrays, "arrays" numbers these alone, "nulls" stands for a row that is not there,
+                "excluded" sets all but the key from a row that was to be inserted, "assigned" from parameters, "next"
+                numbers the parameter after the row's, "numbers" names the whole numbers.
             first: the number of the first parameter.
         """
         numbered = list(enumerate(self.stored, start=first))
@@ -101,6 +101,8 @@ class Table(Struct, frozen=True, dict=True):
                 parts = [f"${number}" for number, _ in numbered]
             case "unnest":
                 parts = [f"unnest(${number}::{column.postgres_type}[])" for number, column in numbered]
+            case "arrays":
+                parts = [f"${number}::{column.postgres_type}[]" for number, column in numbered]
             case "nulls":
                 parts = ["NULL"] * len(self.stored)
             case "excluded":

@@ -14,7 +14,11 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
 - `{owed}`: by how much more is owed after a transfer, in micros: core's credit/shortfalls.py tells what pays it;
 - `{month}`: the month in which a transfer was committed, in UTC, such as 202611;
 - `{not rolled up}`: the transfers `t` of a book that a row of `s` names, behind its seq;
-- `{latest balance}`: the last row `e` of balance_month of an account `a`, ahead of the month that is the first value.
+- `{latest balance}`: the last row `e` of balance_month of an account `a`, ahead of the month that is the first value;
+- `{in shard t}`: a condition that names the shard of a batch to Citus, for a table `t`; nothing on a plain PostgreSQL.
+
+The dialect "citus" is PostgreSQL's, but for blocks of the same name in its own folder, and for what names a batch's
+shard: its merchants are one parameter more, behind all others.
 """
 
 import re
@@ -24,6 +28,8 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
+
+from msgspec import Struct
 
 from farebox.core.accounts import Kind
 from farebox.core.alerts import AlertKind
@@ -43,6 +49,12 @@ _SELECTED: Final = re.compile(r"\{(?P<table>[a-z_]+)(?: of (?P<alias>[a-z_]+))?\
 _PART: Final = re.compile(r"\{(?P<table>[a-z_]+)\.(?P<part>[a-z]+)(?: after (?P<before>[a-z_]+(?: and [a-z_]+)*))?\}")
 _ENUM: Final = re.compile(r"\{(?P<enum>[A-Z][A-Za-z]+)\.(?P<member>[A-Z_]+)\}")
 _IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)\}")
+_IN_SHARD: Final = re.compile(r"\s+\{in shard (?P<alias>[a-z_]+)\}")
+_UNNEST: Final = re.compile(
+    r"SELECT \{(?P<table>[a-z_]+)\.unnest(?: after (?P<before>[a-z_]+(?: and [a-z_]+)*))?\}", re.MULTILINE
+)
+_SHARD: Final = "$shard"
+"""Stands for the parameter that is a batch's merchants, until it is known how many others there are."""
 
 _ENUMS: Final[dict[str, type[IntEnum]]] = {
     enum.__name__: enum
@@ -66,19 +78,21 @@ _ENUMS: Final[dict[str, type[IntEnum]]] = {
 class NamedStatements:
     """The statements of one dialect, by name, with all that is generated put in."""
 
-    def __init__(self, texts: Iterable[str], dialect: str) -> None:
+    def __init__(self, texts: Iterable[str], dialect: str, overrides: Iterable[str] = ()) -> None:
         """Split files at their header lines; what stands before the first one is a comment on the file.
+
+        A block of `overrides` stands in place of one of the same name, if there is one.
 
         Raises:
             ValueError: two blocks share a name.
         """
         self._bodies: dict[str, str] = {}
-        for text in texts:
-            _, *pieces = _HEADER.split(text)
-            for name, body in zip(pieces[::2], pieces[1::2], strict=True):
-                if name in self._bodies:
-                    raise ValueError(f"two SQL blocks are called {name}")
-                self._bodies[name] = _written_out(body.strip().rstrip(";"), dialect)
+        for name, body in _blocks(texts):
+            if name in self._bodies:
+                raise ValueError(f"two SQL blocks are called {name}")
+            self._bodies[name] = _written_out(body, dialect)
+        for name, body in _blocks(overrides):
+            self._bodies[name] = _written_out(body, dialect)
 
     def __getitem__(self, name: str) -> str:
         """Return the statement of this name.
@@ -91,6 +105,13 @@ class NamedStatements:
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
         return iter(self._bodies)
+
+
+def _blocks(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        _, *pieces = _HEADER.split(text)
+        for name, body in zip(pieces[::2], pieces[1::2], strict=True):
+            yield name, body.strip().rstrip(";")
 
 
 _OWED: Final = """CASE
@@ -162,13 +183,18 @@ _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
 
 def _written_out(text: str, dialect: str) -> str:
     """Put in what names in braces stand for, and number parameters as the dialect does."""
+    is_sharded = dialect == "citus"
+    if is_sharded:
+        dialect = "postgres"
+        text = _UNNEST.sub(_sharded_rows, text)
+    text = _IN_SHARD.sub(_in_shard if is_sharded else "", text)
     for name, texts in _FRAGMENTS.items():
         text = text.replace(name, texts[dialect])
     text = _SELECTED.sub(lambda found: TABLES[found["table"]].selected(found["alias"] or ""), text)
     text = _PART.sub(_part, text)
     text = _ENUM.sub(lambda found: str(_ENUMS[found["enum"]][found["member"]].value), text)
     if dialect == "postgres":
-        return _IN.sub(r"= ANY(\g<parameter>::bigint[])", text)
+        return _with_shard(_IN.sub(r"= ANY(\g<parameter>::bigint[])", text))
     return in_dialect(_IN.sub(r"IN (SELECT value FROM json_each(\g<parameter>))", text), dialect)
 
 
@@ -178,9 +204,38 @@ def in_dialect(text: str, dialect: str) -> str:
 
 
 def _part(found: re.Match[str]) -> str:
-    before = found["before"]
-    first = 1 + sum(len(TABLES[name].stored) for name in (before.split(" and ") if before else ()))
-    return TABLES[found["table"]].part(found["part"], first)
+    return TABLES[found["table"]].part(found["part"], _first(found["before"]))
+
+
+def _first(before: str | None) -> int:
+    """Number the first parameter of a table, behind those of other tables."""
+    return 1 + sum(len(TABLES[name].stored) for name in (before.split(" and ") if before else ()))
+
+
+def _in_shard(found: re.Match[str]) -> str:
+    return f" AND {found['alias']}.merchant_id = ANY({_SHARD})"
+
+
+def _sharded_rows(found: re.Match[str]) -> str:
+    """Take rows that are given as columns to the shard of their accounts, where they are put without a detour."""
+    table = TABLES[found["table"]]
+    merchant, *names = table.names
+    arrays = table.part("arrays", _first(found["before"]))
+    return (
+        f"SELECT a.{merchant}, {', '.join(f'u.{name}' for name in names)}\n"
+        f"FROM account a JOIN unnest({arrays}) u ({', '.join(table.names)}) ON u.{merchant} = a.{merchant}\n"
+        f"WHERE a.{merchant} = ANY({_SHARD})"
+    )
+
+
+def _with_shard(text: str) -> str:
+    if _SHARD not in text:
+        return text
+    return text.replace(_SHARD, f"${_parameters_count(text) + 1}::bigint[]")
+
+
+def _parameters_count(text: str) -> int:
+    return max(map(int, _PARAMETER.findall(text)), default=0)
 
 
 def _folder(dialect: str) -> Traversable:
@@ -189,10 +244,33 @@ def _folder(dialect: str) -> Traversable:
 
 @cache
 def statements(dialect: str) -> NamedStatements:
-    """Load the statements that an engine runs; `dialect` is "sqlite" or "postgres"."""
-    files = [item for folder in ("shared", dialect) for item in _folder(folder).iterdir()]
-    queries = [item.read_text(encoding="utf-8") for item in files if not _NUMBERED.fullmatch(item.name)]
-    return NamedStatements(queries, dialect)
+    """Load the statements that an engine runs; `dialect` is "sqlite", "postgres" or "citus"."""
+    if dialect == "citus":
+        return NamedStatements(_queries("shared", "postgres"), dialect, _queries("citus"))
+    return NamedStatements(_queries("shared", dialect), dialect)
+
+
+def _queries(*folders: str) -> list[str]:
+    files = [item for folder in folders for item in _folder(folder).iterdir()]
+    return [item.read_text(encoding="utf-8") for item in files if not _NUMBERED.fullmatch(item.name)]
+
+
+class Shape(Struct, frozen=True):
+    """A statement as Citus takes it; `names_shard` tells that the batch's merchants are its last parameter."""
+
+    text: str
+    names_shard: bool
+
+
+@cache
+def shapes() -> dict[str, Shape]:
+    """Tell by each statement of PostgreSQL's that Citus takes in another shape what that is."""
+    plain, sharded = statements("postgres"), statements("citus")
+    return {
+        plain[name]: Shape(sharded[name], _parameters_count(sharded[name]) > _parameters_count(plain[name]))
+        for name in plain
+        if plain[name] != sharded[name]
+    }
 
 
 def migrations(dialect: str) -> list[tuple[str, str]]:

@@ -46,7 +46,8 @@ class DestinationStore(SubjectStore):
                 there = await fetch(self._sql["operator_destinations"])
             else:
                 # Nobody else adds one meanwhile.
-                await fetch(self._sql["lock_account"], destination.merchant_id)
+                if not await fetch(self._sql["lock_account"], destination.merchant_id):
+                    raise NotFound("no such merchant")
                 there = await fetch(self._sql["merchant_destinations"], destination.merchant_id)
             of_user = [row for row in there if Destination(*row).user_id == destination.user_id]
             if len(there) >= count_max or (destination.user_id is not None and len(of_user) >= own_count_max):

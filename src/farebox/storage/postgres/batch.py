@@ -32,6 +32,7 @@ from farebox.storage import rows, sql
 from farebox.storage.batch_grants import FIRST, put_grants
 from farebox.storage.columns import ACCOUNT, BUDGET, GRANT, PERIOD_COUNT, TRANSFER
 from farebox.storage.postgres.pool import Connection
+from farebox.storage.postgres.shards import owe_deliveries
 
 SMALL_BATCH_TRANSFERS_MAX: Final = 32
 """Up to so many transfers are written in one round trip with their accounts; COPY is cheaper for more."""
@@ -41,6 +42,7 @@ _CURRENCY_CHARS: Final = 3
 _ACCOUNT_NUMBERS: Final = ACCOUNT.names.index("alerts_count") - 2
 """How many numbers of an account stand before those after its last time: its currency and last hash stand apart."""
 _SQL: Final = sql.statements("postgres")
+_CITUS: Final = sql.statements("citus")
 
 
 async def load(connection: Connection, reads: ReadSet) -> BatchState:
@@ -130,6 +132,18 @@ def _state_from_rows(found: Iterable[Any], first_grants: list[Grant]) -> BatchSt
     )
 
 
+async def load_other_keys(connection: Connection, reads: ReadSet, state: BatchState) -> None:
+    """Read the keys of merchants whose accounts are not the batch's, which may be in other shards."""
+    theirs = frozenset(reads.merchant_ids)
+    found = {
+        digest: await connection.fetch(_CITUS["merchant_key_record"], merchant_id, digest)
+        for merchant_id, digest in reads.merchant_digests
+        if merchant_id not in theirs
+    }
+    if found:
+        state.keys = {**state.keys, **{digest: KeyRecord(*row[0][0]) for digest, row in found.items() if row}}
+
+
 def _grant_from_parts(texts: str, fingerprint: bytes, numbers: Sequence[Any]) -> Grant:
     """Put a grant together as the load gives it: its texts in one, and its numbers."""
     idempotency_key, types, reference, reason = texts.split("\n", 3)
@@ -210,10 +224,10 @@ async def _load_for_approvals(connection: Connection, reads: ReadSet, state: Bat
         state.staff = rows.untold_staff(await connection.fetch(_SQL["open_staff"], StaffRole.SUPPORT), told)
 
 
-async def apply(connection: Connection, decision: Decision) -> None:
-    """Write a decision's rows; the transaction is the caller's."""
+async def apply(connection: Connection, decision: Decision, *, is_sharded: bool = False) -> None:
+    """Write a decision's rows; the transaction is the caller's. Of sharded tables, a statement writes one."""
     grants, counts, budgets = decision.changed_grants, decision.period_counts, decision.budgets
-    if 0 < len(decision.transfers) <= SMALL_BATCH_TRANSFERS_MAX:
+    if 0 < len(decision.transfers) <= SMALL_BATCH_TRANSFERS_MAX and not is_sharded:
         accounts = zip(*map(rows.account_to_row, decision.accounts), strict=True)
         transfers = zip(*map(rows.transfer_to_row, decision.transfers), strict=True)
         if grants or counts or budgets:
@@ -249,6 +263,8 @@ async def apply(connection: Connection, decision: Decision) -> None:
         await _write(connection, "update_budgets", map(msgspec.structs.astuple, budgets))
     if decision.alerts:
         await _write(connection, "insert_alerts", map(rows.alert_to_row, decision.alerts))
+        if is_sharded:
+            await owe_deliveries(connection, [(alert.merchant_id, alert.number) for alert in decision.alerts])
     for audit_entry in decision.audit_entries:
         await insert_audit_entry(connection, audit_entry)
     for approval in decision.new_approvals:

@@ -17,12 +17,23 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import asyncpg
+from msgspec.structs import replace
+
 from farebox.core.audit_log import AuditEntry
 from farebox.core.state import BatchState, Decision, MoreGrantsNeeded, ReadSet
 from farebox.storage import migrate, sql
 from farebox.storage.batch_grants import more_merchants
 from farebox.storage.batch_steps import BatchSteps
-from farebox.storage.interface import CommitUnknown, Decide, Fetch, LedgerMoved, Snapshot, StorageError
+from farebox.storage.interface import (
+    CommitUnknown,
+    Decide,
+    Fetch,
+    LedgerMoved,
+    Snapshot,
+    StorageError,
+    StoreUnavailable,
+)
 from farebox.storage.last_committed import LastCommitted
 from farebox.storage.ledger_move import MIGRATION, READ_STATE, check_served
 from farebox.storage.postgres.batch import (
@@ -31,6 +42,7 @@ from farebox.storage.postgres.batch import (
     insert_audit_entry,
     load,
     load_more_grants,
+    load_other_keys,
     must_last,
 )
 from farebox.storage.postgres.errors import translated, translation
@@ -38,11 +50,20 @@ from farebox.storage.postgres.hosts import Hosts
 from farebox.storage.postgres.identity import DatabaseIdentity
 from farebox.storage.postgres.limits import LIMITS, PostgresLimits
 from farebox.storage.postgres.pool import Connection, Pool, own_connection
-from farebox.storage.postgres.schema import applied_migrations, checked_version, migrate_one
+from farebox.storage.postgres.schema import applied_migrations, checked_version, migrate_one, spread
+from farebox.storage.postgres.shards import (
+    CLAIMS,
+    ShardMap,
+    claim,
+    read_shard_map,
+    shaped,
+    within_shard,
+)
 from farebox.storage.postgres.snapshot import open_snapshot
 from farebox.storage.postgres.transaction import BEGIN, run_transaction
 
 _SQL: Final = sql.statements("postgres")
+_CITUS: Final = sql.statements("citus")
 _Result = TypeVar("_Result")
 
 
@@ -59,10 +80,11 @@ class PostgresConnector:
         self._is_move_told = False
         self._moved: LedgerMoved | None = None
         self._last_committed = LastCommitted()
-        self._identity = DatabaseIdentity(self._last_committed)
+        self._identity = DatabaseIdentity(self._last_committed, self._shaped)
         self._hosts = Hosts(url, limits.connect_timeout_ms, self._check_connection)
         self._pool = Pool(self._hosts, limits)
         self._version = ""
+        self._shards: ShardMap | None = None
 
     @property
     def dialect(self) -> str:
@@ -86,12 +108,15 @@ class PostgresConnector:
             try:
                 async with self._pool.connection() as connection:
                     self._version = checked_version(connection)
+                    shards = await read_shard_map(connection)
                     applied = await applied_migrations(connection)
                     migrate.check_current([name for name, _ in sql.migrations("postgres")], applied)
                     self._is_move_told = MIGRATION in applied and not self._is_copy_allowed
                     if self._is_move_told:
                         moves: list[Any] = await connection.fetch(READ_STATE)
                         check_served(moves)
+                if shards is not None:
+                    await self._go_on_sharded(shards)
             except BaseException:
                 await self.close()
                 raise
@@ -116,6 +141,7 @@ class PostgresConnector:
             checked_version(connection)
             while (name := await migrate_one(connection, migrations, now)) is not None:
                 names.append(name)
+            await spread(connection)
         return names
 
     async def check(self) -> None:
@@ -150,39 +176,54 @@ class PostgresConnector:
         return None
 
     def route(self, merchant_id: int) -> int:
-        """All merchants are in one group: one server commits any batch at once."""
-        return 0
+        """Name the merchant's shard; without Citus, all merchants are in one group: one server commits any batch."""
+        return 0 if self._shards is None else self._shards.shard_of(merchant_id)
 
     async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch in one transaction."""
         noted = steps or BatchSteps()
 
-        async def batch(connection: Connection) -> Decision:
+        async def batch(lent: Connection) -> Decision:
             noted.locked = time.monotonic_ns()
+            connection = lent if self._shards is None else within_shard(lent, reads.merchant_ids)
             state = await load(connection, reads)
+            if self._shards is not None:
+                await load_other_keys(lent, reads, state)
             noted.loaded = time.monotonic_ns()
             self._last_committed.check(reads.merchant_ids, state.accounts)
             decision = await _decided(connection, reads, state, decide)
             noted.decided = time.monotonic_ns()
             if decision.changes_anything:
-                await apply(connection, decision)
+                await apply(connection, decision, is_sharded=self._shards is not None)
             noted.applied = time.monotonic_ns()
             return decision
 
-        decision = await run_transaction(
-            self._pool,
-            batch,
-            commit_timeout_ms=self._limits.commit_timeout_ms,
-            is_change=must_last,
-            begin=f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')",
-        )
+        try:
+            decision = await run_transaction(
+                self._pool,
+                batch,
+                commit_timeout_ms=self._limits.commit_timeout_ms,
+                is_change=must_last,
+                begin=f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')",
+            )
+        except StorageError as error:
+            if self._shards is not None and isinstance(error.__cause__, asyncpg.FeatureNotSupportedError):
+                await self._divide_anew(error)
+            raise
         noted.committed = time.monotonic_ns()
         self._last_committed.note(decision)
         return decision
 
     async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
         """Read the available balance behind each merchant's API key."""
-        return {row[0]: row[1] for row in await self.fetch(_SQL["balances"], *as_columns(keys, 2), now)}
+        if self._shards is None:
+            return {row[0]: row[1] for row in await self.fetch(_SQL["balances"], *as_columns(keys, 2), now)}
+        found: dict[bytes, int] = {}
+        for group in self._shards.grouped(keys):
+            merchant_ids, digests = as_columns(group, 2)
+            rows = await self.fetch(_CITUS["balances"], merchant_ids, digests, now, merchant_ids)
+            found.update((row[0], row[1]) for row in rows)
+        return found
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         """Run one statement that changes nothing."""
@@ -190,7 +231,7 @@ class PostgresConnector:
             raise LedgerMoved(str(self._moved))
         with translated():
             async with self._pool.connection() as connection:
-                found: list[Any] = await connection.fetch(statement, *values)
+                found: list[Any] = await connection.fetch(self._shaped(statement), *values)
                 return found
 
     async def run_in_transaction(
@@ -200,7 +241,9 @@ class PostgresConnector:
 
         async def run(connection: Connection) -> _Result:
             async def fetch(statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-                found: list[Any] = await connection.fetch(statement, *values)
+                if self._shards is not None and statement in CLAIMS:
+                    return await claim(connection, self._shards, CLAIMS[statement], *values)
+                found: list[Any] = await connection.fetch(self._shaped(statement), *values)
                 return found
 
             result = await work(fetch)
@@ -212,7 +255,7 @@ class PostgresConnector:
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Read the whole ledger as of one moment."""
-        return open_snapshot(self._hosts, self._limits)
+        return open_snapshot(self._hosts, self._limits, self._shards)
 
     async def backup(self, path: Path) -> None:
         """Refuse: the server has better tools.
@@ -224,6 +267,28 @@ class PostgresConnector:
             "PostgreSQL is backed up with its own tools, while in use: `pg_dump --format=custom` copies this database; "
             "`pg_basebackup`, with WAL archiving, a server that must be restorable to any moment"
         )
+
+    async def _go_on_sharded(self, shards: ShardMap) -> None:
+        """Connect anew, with the settings that Citus needs."""
+        await self._pool.close()
+        self._shards = shards
+        self._limits = replace(self._limits, is_sharded=True)
+        self._pool = Pool(self._hosts, self._limits)
+        await self._pool.open()
+
+    async def _divide_anew(self, error: StorageError) -> None:
+        """Read how tables are divided now: a batch that is in several shards tells that one was split.
+
+        Raises:
+            StoreUnavailable: always. The same again will be in groups that go by the new shards.
+        """
+        with translated():
+            async with self._pool.connection() as connection:
+                self._shards = await read_shard_map(connection) or self._shards
+        raise StoreUnavailable("PostgreSQL: Citus has divided the tables anew") from error
+
+    def _shaped(self, statement: str) -> str:
+        return statement if self._shards is None else shaped(statement)
 
     async def _check_connection(self, connection: Connection) -> None:
         """See that a connection leads to the right database; the first to one just promoted ends those made before."""

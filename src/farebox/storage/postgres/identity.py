@@ -5,6 +5,7 @@ same address would take charges just as well. They are told by the server's own 
 this process has committed last.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import asyncpg
@@ -38,9 +39,10 @@ class _Seen(Struct, frozen=True):
 class DatabaseIdentity:
     """The database that this process met first, and what it has committed to it since."""
 
-    def __init__(self, last_committed: LastCommitted) -> None:
-        """Know none yet: the first that is checked is the one."""
+    def __init__(self, last_committed: LastCommitted, shaped: Callable[[str], str]) -> None:
+        """Know none yet: the first that is checked is the one. `shaped` writes a statement as the database takes it."""
         self._last_committed = last_committed
+        self._shaped = shaped
         self._known: _Seen | None = None
 
     @property
@@ -77,7 +79,7 @@ class DatabaseIdentity:
             [transfer.seq for transfer in transfers],
             [transfer.hash for transfer in transfers],
         )
-        if await _fetch_value(connection, _SQL["committed_transfers"], *columns) != len(transfers):
+        if await _fetch_value(connection, self._shaped(_SQL["committed_transfers"]), *columns) != len(transfers):
             if is_standby:
                 raise StoreUnavailable("PostgreSQL: this standby lacks what was committed last")
             raise StoreReplaced(_WENT_BACK)

@@ -35,9 +35,12 @@ class PostgresLimits(Struct, frozen=True):
     migration_lock_timeout_ms: int = 60_000
     """How long a migration waits for another one, and for the tables that it changes."""
 
+    is_sharded: bool = False
+    """Whether tables are spread by Citus, which finds a statement's shard in the values that it is planned for."""
+
     def session(self) -> dict[str, str]:
         """Return the settings of every session."""
-        return {
+        settings = {
             "lock_timeout": str(self.lock_timeout_ms),
             "statement_timeout": str(self.statement_timeout_ms),
             "idle_in_transaction_session_timeout": str(self.idle_in_transaction_timeout_ms),
@@ -47,6 +50,12 @@ class PostgresLimits(Struct, frozen=True):
             # Plans that are made costly above must not look worth compiling.
             "jit": "off",
         }
+        if self.is_sharded:
+            settings["plan_cache_mode"] = "auto"
+            # Citus looks at each table whether it is a shard, to hide it: what the driver asks first of types of values
+            # takes three seconds then, on each connection.
+            settings["citus.override_table_visibility"] = "off"
+        return settings
 
 
 LIMITS: Final = PostgresLimits()

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from farebox.storage import migrate
 from farebox.storage.interface import StorageError
+from farebox.storage.postgres.distribution import distribute
 from farebox.storage.postgres.pool import Connection
 from farebox.storage.upgrades import data_steps
 
@@ -28,6 +29,13 @@ async def applied_migrations(connection: Connection) -> list[str]:
     if await connection.fetchval("SELECT to_regclass('farebox_migration')") is None:
         return []
     return [row[0] for row in await connection.fetch("SELECT name FROM farebox_migration ORDER BY name")]
+
+
+async def spread(connection: Connection) -> None:
+    """Spread what is not spread yet of a database with Citus, in a transaction that keeps other runs out."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK_KEY)
+        await distribute(connection)
 
 
 async def migrate_one(connection: Connection, migrations: Mapping[str, str], now: int) -> str | None:

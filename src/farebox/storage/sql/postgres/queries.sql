@@ -5,7 +5,7 @@ SELECT u.digest, found.wallet
 FROM unnest($1::bigint[], $2::bytea[]) u (merchant_id, digest)
 CROSS JOIN LATERAL (
     SELECT a.wallet FROM merchant_key k JOIN account a ON a.merchant_id = k.merchant_id
-    WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest
+    WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest {in shard k} {in shard a}
         AND (k.expires_at IS NULL OR k.expires_at > $3) AND (k.revoked_at IS NULL OR k.revoked_at > $3)
         AND k.suspended_at IS NULL AND a.closed_at IS NULL
     LIMIT 1
@@ -23,6 +23,7 @@ WITH replay AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT {transfer} FROM transfer t
         WHERE t.merchant_id = u.merchant_id AND t.idempotency_key BETWEEN u.idempotency_key AND u.idempotency_key
+            {in shard t}
         ORDER BY t.idempotency_key LIMIT 1
     ) found
 ), found_account AS MATERIALIZED (
@@ -39,7 +40,7 @@ WITH replay AS MATERIALIZED (
             key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at, 0, budget_id, suspended_at
         ] AS numbers
         FROM merchant_key k
-        WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest LIMIT 1
+        WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest {in shard k} LIMIT 1
     ) found
 ), price AS MATERIALIZED (
     SELECT NULL::bigint AS merchant_id, u.request_type, found.* FROM unnest($5::text[]) u (request_type)
@@ -53,6 +54,7 @@ WITH replay AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT ARRAY[price_id, unit_price, starts_at, p.merchant_id, is_end::int] AS numbers, rule FROM merchant_price p
         WHERE p.merchant_id = u.merchant_id AND p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
+            {in shard p}
         ORDER BY starts_at DESC LIMIT 1
     ) found
 )
@@ -66,7 +68,7 @@ SELECT 'grant', concat_ws(E'\n', g.idempotency_key, coalesce(g.types, ''), g.ref
 ], {transfer.nulls}
 FROM found_account a
 CROSS JOIN LATERAL (
-    SELECT {grant} FROM credit_grant g WHERE g.merchant_id = a.merchant_id AND is_spendable = 1
+    SELECT {grant} FROM credit_grant g WHERE g.merchant_id = a.merchant_id AND is_spendable = 1 {in shard g}
     ORDER BY priority, coalesce(expires_at, 9223372036854775807), number LIMIT $17
 ) g
 WHERE a.given <> 0
@@ -81,7 +83,8 @@ UNION ALL
 SELECT 'budget', b.zone, NULL, ARRAY[b.merchant_id, b.budget_id, b.unit, b.amount, b.starts_at, b.spent], {transfer.nulls}
 FROM (SELECT DISTINCT merchant_id, budget_id FROM spender WHERE budget_id IS NOT NULL) s
 CROSS JOIN LATERAL (
-    SELECT {budget} FROM key_budget WHERE merchant_id = s.merchant_id AND budget_id = s.budget_id OFFSET 0
+    SELECT {budget} FROM key_budget
+    WHERE merchant_id = s.merchant_id AND budget_id = s.budget_id {in shard key_budget} OFFSET 0
 ) b
 UNION ALL
 -- A price's type, which has no line breaks, and its rule share a column.
@@ -100,6 +103,7 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT {period_count} FROM period_count
     WHERE merchant_id = u.merchant_id AND request_type = u.request_type AND starts_at BETWEEN $15::bigint AND $16::bigint
+        {in shard period_count}
     OFFSET 0
 ) c
 UNION ALL
@@ -111,25 +115,27 @@ FROM (
 ) u (merchant_id, seq)
 CROSS JOIN LATERAL (
     SELECT ARRAY[{hold.numbers}] AS numbers, request_type FROM hold h
-    WHERE h.merchant_id = u.merchant_id AND h.seq = u.seq LIMIT 1
+    WHERE h.merchant_id = u.merchant_id AND h.seq = u.seq {in shard h} LIMIT 1
 ) found
 UNION ALL
 SELECT 'original', NULL, NULL, ARRAY[returned.amount, (
-    SELECT k.budget_id FROM merchant_key k WHERE k.key_id = original.key_id AND k.merchant_id = u.merchant_id LIMIT 1
+    SELECT k.budget_id FROM merchant_key k
+    WHERE k.key_id = original.key_id AND k.merchant_id = u.merchant_id {in shard k} LIMIT 1
 ), (
     SELECT t.committed_at FROM transfer t
     WHERE t.merchant_id = u.merchant_id AND t.seq BETWEEN original.refers_to AND original.refers_to
-        AND original.kind = {Kind.CAPTURE} AND original.key_id IS NOT NULL
+        AND original.kind = {Kind.CAPTURE} AND original.key_id IS NOT NULL {in shard t}
     ORDER BY t.seq LIMIT 1
 )], original.*
 FROM unnest($12::bigint[], $13::bigint[]) u (merchant_id, seq)
 CROSS JOIN LATERAL (
     SELECT {transfer} FROM transfer t
-    WHERE t.merchant_id = u.merchant_id AND t.seq BETWEEN u.seq AND u.seq ORDER BY t.seq LIMIT 1
+    WHERE t.merchant_id = u.merchant_id AND t.seq BETWEEN u.seq AND u.seq {in shard t} ORDER BY t.seq LIMIT 1
 ) original
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(t.amount), 0)::bigint AS amount FROM transfer t
     WHERE t.merchant_id = u.merchant_id AND t.refers_to = u.seq AND t.kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND})
+        {in shard t}
 ) returned;
 
 -- open_holds: list all open holds, the soonest end first, from behind one, with the transfers that made them
@@ -208,6 +214,7 @@ SELECT found.* FROM unnest($1::bigint[], $2::text[], $3::bigint[]) u (merchant_i
 CROSS JOIN LATERAL (
     SELECT {merchant_price} FROM merchant_price
     WHERE merchant_id = u.merchant_id AND request_type = u.request_type AND price_id = u.price_id
+        {in shard merchant_price}
     UNION ALL
     SELECT {default_price} FROM default_price WHERE price_id = u.price_id
     OFFSET 0
@@ -218,6 +225,7 @@ SELECT found.* FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[])
 CROSS JOIN LATERAL (
     SELECT {period_count} FROM period_count
     WHERE merchant_id = u.merchant_id AND request_type = u.request_type AND starts_at BETWEEN u.first AND u.last
+        {in shard period_count}
     OFFSET 0
 ) found;
 
@@ -225,7 +233,7 @@ CROSS JOIN LATERAL (
 -- OFFSET keeps the look-up apart: joined, it may be planned as a walk through all requests.
 SELECT found.* FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY u (merchant_id, idempotency_key, place)
 CROSS JOIN LATERAL (
-    SELECT {approval} FROM approval a WHERE a.merchant_id = u.merchant_id AND a.idempotency_key = u.idempotency_key OFFSET 0
+    SELECT {approval} FROM approval a WHERE a.merchant_id = u.merchant_id AND a.idempotency_key = u.idempotency_key {in shard a} OFFSET 0
 ) found
 ORDER BY u.place, found.number;
 
@@ -280,6 +288,7 @@ ON CONFLICT (merchant_id, seq) DO UPDATE SET {hold.excluded};
 SELECT '', found.* FROM unnest($1::bigint[]) u (merchant_id)
 CROSS JOIN LATERAL (
     SELECT {grant} FROM credit_grant g WHERE g.merchant_id BETWEEN u.merchant_id AND u.merchant_id AND is_spendable = 1
+        {in shard g}
     ORDER BY g.merchant_id, priority, coalesce(expires_at, 9223372036854775807), number OFFSET 0
 ) found
 UNION ALL
@@ -287,25 +296,27 @@ SELECT '', found.* FROM unnest($1::bigint[]) u (merchant_id)
 CROSS JOIN LATERAL (
     SELECT {grant} FROM credit_grant g
     WHERE g.merchant_id BETWEEN u.merchant_id AND u.merchant_id AND due_at IS NOT NULL AND is_spendable = 0
+        {in shard g}
     ORDER BY g.merchant_id, due_at OFFSET 0
 ) found
 UNION ALL
 SELECT 'first', found.* FROM unnest($2::bigint[]) u (merchant_id)
 CROSS JOIN LATERAL (
-    SELECT {grant} FROM credit_grant g WHERE g.merchant_id = u.merchant_id AND is_spendable = 1
+    SELECT {grant} FROM credit_grant g WHERE g.merchant_id = u.merchant_id AND is_spendable = 1 {in shard g}
     ORDER BY priority, coalesce(expires_at, 9223372036854775807), number LIMIT $3
 ) found
 UNION ALL
 SELECT '', found.* FROM unnest($4::bigint[], $5::bigint[]) u (merchant_id, number)
 CROSS JOIN LATERAL (
     SELECT {grant} FROM credit_grant g
-    WHERE g.merchant_id = u.merchant_id AND g.number BETWEEN u.number AND u.number ORDER BY g.number LIMIT 1
+    WHERE g.merchant_id = u.merchant_id AND g.number BETWEEN u.number AND u.number {in shard g} ORDER BY g.number LIMIT 1
 ) found
 UNION ALL
 SELECT '', found.* FROM unnest($6::bigint[], $7::text[]) u (merchant_id, idempotency_key)
 CROSS JOIN LATERAL (
     SELECT {grant} FROM credit_grant g
     WHERE g.merchant_id = u.merchant_id AND g.idempotency_key BETWEEN u.idempotency_key AND u.idempotency_key
+        {in shard g}
     ORDER BY g.idempotency_key LIMIT 1
 ) found;
 
@@ -331,7 +342,8 @@ ON CONFLICT (merchant_id, seq) DO UPDATE SET {shortfall.excluded};
 -- budgets_of: read budgets' limits and what was spent of them
 SELECT found.* FROM unnest($1::bigint[], $2::bigint[]) u (merchant_id, budget_id)
 CROSS JOIN LATERAL (
-    SELECT {budget} FROM key_budget WHERE merchant_id = u.merchant_id AND budget_id = u.budget_id OFFSET 0
+    SELECT {budget} FROM key_budget
+    WHERE merchant_id = u.merchant_id AND budget_id = u.budget_id {in shard key_budget} OFFSET 0
 ) found;
 
 -- update_budgets: write what was spent of budgets, given as columns; an upsert for the same reason as update_accounts
@@ -373,25 +385,29 @@ SELECT {account} FROM account WHERE merchant_id = ANY($1::bigint[]);
 -- transfers_of: read the beginnings of merchants' books, each in order of seq
 SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
 CROSS JOIN LATERAL (
-    SELECT {transfer} FROM transfer t WHERE t.merchant_id = u.merchant_id ORDER BY t.merchant_id, t.seq LIMIT $2
+    SELECT {transfer} FROM transfer t WHERE t.merchant_id = u.merchant_id {in shard t}
+    ORDER BY t.merchant_id, t.seq LIMIT $2
 ) found;
 
 -- holds_of: read merchants' holds, each merchant's in order of seq
 SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
 CROSS JOIN LATERAL (
-    SELECT {hold} FROM hold h WHERE h.merchant_id = u.merchant_id ORDER BY h.merchant_id, h.seq LIMIT $2
+    SELECT {hold} FROM hold h WHERE h.merchant_id = u.merchant_id {in shard h}
+    ORDER BY h.merchant_id, h.seq LIMIT $2
 ) found;
 
 -- alerts_of: read merchants' alerts, each merchant's in order of their numbers
 SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
 CROSS JOIN LATERAL (
-    SELECT {alert} FROM alert a WHERE a.merchant_id = u.merchant_id ORDER BY a.merchant_id, a.number LIMIT $2
+    SELECT {alert} FROM alert a WHERE a.merchant_id = u.merchant_id {in shard a}
+    ORDER BY a.merchant_id, a.number LIMIT $2
 ) found;
 
 -- grants_of: read merchants' grants, each merchant's in order of their numbers
 SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
 CROSS JOIN LATERAL (
-    SELECT {grant} FROM credit_grant g WHERE g.merchant_id = u.merchant_id ORDER BY g.merchant_id, g.number LIMIT $2
+    SELECT {grant} FROM credit_grant g WHERE g.merchant_id = u.merchant_id {in shard g}
+    ORDER BY g.merchant_id, g.number LIMIT $2
 ) found;
 
 -- transfers_at: read single transfers of a book by their seq
