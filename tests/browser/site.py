@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Self
 from uuid import uuid4
 
-import httpx
 from playwright.async_api import Page
 
 from farebox.bootstrap import Farebox
@@ -17,6 +16,7 @@ from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service import parsing
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Login, Realm, Role
+from tests.support import plain_http
 from tests.support.destinations import add_destinations
 from tests.support.server import Server, open_farebox
 
@@ -106,7 +106,7 @@ class Site:
             "ttlSeconds": 604_800,
             **more,
         }
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with plain_http.async_client() as client:
             answer = await client.post(
                 f"{self.server.url}/api/holds", json=body, headers={"x-api-key": self.service_key}
             )
@@ -123,7 +123,7 @@ class Site:
             "idempotencyKey": str(uuid4()),
             **more,
         }
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with plain_http.async_client() as client:
             answer = await client.post(
                 f"{self.server.url}/api/charges", json=body, headers={"x-api-key": self.service_key}
             )
@@ -133,7 +133,7 @@ class Site:
 
     async def balance_status(self, key: str) -> int:
         """Ask for the balance with a key, as a merchant's program does, and return the status."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with plain_http.async_client() as client:
             answer = await client.get(f"{self.server.url}/api/balance", headers={"x-api-key": key})
         return answer.status_code
 

@@ -7,13 +7,13 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 
 from farebox.web.examples import balance_examples
+from tests.support import plain_http
 from tests.support.browser import Watch
 from tests.support.local_http import answer, serving
 from tests.support.server import Seeds, Server, open_farebox, seed
@@ -59,9 +59,7 @@ class Pages:
                     answer(self, 200, b"<!doctype html><title>shop</title>", {"content-type": "text/html"})
                     return
                 pages.forwarded.append(self.command)
-                reply = httpx.get(
-                    pages.behind + self.path, headers={"x-api-key": self.headers["x-api-key"]}, trust_env=False
-                )
+                reply = plain_http.get(pages.behind + self.path, headers={"x-api-key": self.headers["x-api-key"]})
                 answer(self, reply.status_code, reply.content, {"content-type": reply.headers["content-type"]})
 
             def do_OPTIONS(self) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import NewContext
+from tests.support import plain_http
 from tests.support.browser import PHONE, axe
 from tests.support.server import Server, open_farebox
 
@@ -28,7 +28,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
 
 
 async def test_page_shows_every_operation(server: Server, page: Page) -> None:
-    document = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()
+    document = plain_http.get(f"{server.url}/openapi.json").json()
     # The requests that are sent to webhooks stand among them, by the names of its events.
     described = [*document["paths"].items(), *document["webhooks"].items()]
     operations = sorted([path, method.upper()] for path, item in described for method in item)

@@ -13,13 +13,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-import httpx
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import NewContext
 from tests.cli.shell import Shell
 from tests.docs.pages import fences
+from tests.support import plain_http
 from tests.support.browser import PHONE, Watch, axe
 from tests.support.server import Server
 from tests.tidy.files import ROOT
@@ -80,7 +80,7 @@ class Tutorial:
     def charge(self, quantity: int, key: str) -> None:
         body = {"merchant": self.merchant, "type": "image", "quantity": quantity, "idempotencyKey": key}
         headers = {"x-api-key": self.service_key}
-        answer = httpx.post(f"{self.server.url}/api/charges", json=body, headers=headers, trust_env=False)
+        answer = plain_http.post(f"{self.server.url}/api/charges", json=body, headers=headers)
         assert 200 == answer.status_code, answer.text
 
     def farebox(self, *words: str) -> str:

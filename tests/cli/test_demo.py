@@ -17,12 +17,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-import httpx
 import psutil
 import pytest
 
 from farebox.cli.demo import PORT_DEFAULT
 from tests.cli.shell import Shell
+from tests.support import plain_http
 from tests.support.app_client import Reply, check_envelope
 
 PRINT_TIMEOUT_S: Final = 30
@@ -82,7 +82,7 @@ class Demo:
                 case _:
                     url = word
         method = "GET" if content is None else "POST"
-        answer = httpx.request(method, url, headers=headers, content=content, trust_env=False)
+        answer = plain_http.request(method, url, headers=headers, content=content)
         return Reply(answer.status_code, list(answer.headers.multi_items()), answer.content)
 
 
@@ -223,7 +223,7 @@ def test_with_json_a_script_learns_where_everything_is(tmp_path: Path, free_port
         assert f"http://127.0.0.1:{free_port}" == shown["url"]
         assert (Path(shown["folder"]) / "farebox.db").exists()
         headers = {"x-api-key": shown["merchantKey"]}
-        assert 200 == httpx.get(f"{shown['url']}/api/balance", headers=headers, trust_env=False).status_code
+        assert 200 == plain_http.get(f"{shown['url']}/api/balance", headers=headers).status_code
         assert 0 == demo.interrupt()
 
 

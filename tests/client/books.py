@@ -9,9 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
 from tests.cli.shell import Shell
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, seeded
 
 CHAT: Final = {"lines": [{"name": "input", "amount": "0.001"}, {"name": "output", "amount": "0.002"}]}
@@ -42,12 +41,11 @@ class Books:
 
     def ask(self, method: str, path: str, key: str | None = None, **members: Any) -> Any:
         """Ask the API, as support unless a key is named, and return the answer's data."""
-        answer = httpx.request(
+        answer = plain_http.request(
             method,
             f"{self.url}{path}",
             headers={"x-api-key": key or self.seeds.support_key, "idempotency-key": secrets.token_hex(8)},
             json=members if method != "GET" else None,
-            trust_env=False,
         )
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]

@@ -10,6 +10,7 @@ from farebox_client.middleware.charging import Charging
 from tests.client.asgi_apps import ROUTES, Handled, starlette_app
 from tests.client.books import Books
 from tests.client.serving import serve_asgi
+from tests.support import plain_http
 
 
 class Site:
@@ -23,7 +24,7 @@ class Site:
     def get(self, path: str, key: str | None, *, method: str = "GET") -> httpx.Response:
         headers = {} if key is None else {"x-api-key": key}
         url = f"http://127.0.0.1:{self.port}{path}"
-        return httpx.request(method, url, headers=headers, trust_env=False, timeout=30)
+        return plain_http.request(method, url, headers=headers, timeout=30)
 
     def assert_refused_before_it_is_handled(self, path: str) -> None:
         """Ask without a good key, and without money: each is refused in the envelope, and no handler runs."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 import websockets
 from websockets.sync.client import connect
@@ -16,6 +15,7 @@ from tests.client.books import Books, Payer, open_books
 from tests.client.serving import Client
 from tests.client.sites import Site, serving
 from tests.client.waiting import eventually
+from tests.support import plain_http
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_many_requests_at_once_are_each_charged_once(site: Site, payer: Payer) -
 @pytest.mark.parametrize("path", ["/v1/image", "/v1/later?amount=1"])
 def test_who_has_no_good_key_is_answered_as_farebox_does(site: Site, path: str, key: str | None) -> None:
     refusal = site.get(path, key)
-    farebox = httpx.get(f"{site.books.url}/api/balance", headers={"x-api-key": key or ""}, trust_env=False)
+    farebox = plain_http.get(f"{site.books.url}/api/balance", headers={"x-api-key": key or ""})
     names = ("content-type", "x-error-code", "content-length", "cache-control", "x-content-type-options")
     assert (401, farebox.content) == (refusal.status_code, refusal.content)
     assert [farebox.headers[name] for name in names] == [refusal.headers[name] for name in names]

@@ -20,6 +20,7 @@ from tests.client.books import Books
 from tests.client.serving import Client
 from tests.client.sites import Site
 from tests.client.waiting import eventually
+from tests.support import plain_http
 from tests.tidy.files import ROOT
 
 WORKER: Final = str(ROOT / "examples" / "queue_worker" / "worker.py")
@@ -48,7 +49,7 @@ def application(books: Books, folder: Path, port: int, server: str = "uvicorn") 
 
     def is_up() -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+            return plain_http.get(f"http://127.0.0.1:{port}/health").status_code == 200
         return False
 
     try:

@@ -12,6 +12,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.service.gate.tokens import NOTHING
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.web.gate import CADDY, ENVOY, NGINX, PLAIN, RULES, SECRET, TRAEFIK, request_id
 
@@ -45,7 +46,9 @@ async def test_each_request_is_charged_once_however_often_and_whichever_process_
     async with open_farebox(database_url) as farebox:
         seeds = await seed(farebox)
         with Server(database_url, workers=2, environment=_settings(tmp_path)) as server:
-            async with httpx.AsyncClient(base_url=server.url, limits=httpx.Limits(max_connections=AT_ONCE)) as client:
+            async with plain_http.async_client(
+                base_url=server.url, limits=httpx.Limits(max_connections=AT_ONCE)
+            ) as client:
                 told = {"X_Original_Method": "POST", "X_Original_URI": "/v1/images"}
                 one = _headers(seeds, X_Request_Id=request_id(), **told)
                 same = await asyncio.gather(*(client.get(NGINX.path, headers=one) for _ in range(AT_ONCE)))
@@ -95,7 +98,7 @@ async def test_a_held_ask_of_a_proxy_without_ids_expires_unless_it_is_settled(
         seeds = await seed(farebox)
         with Server(database_url, environment=_settings(tmp_path)) as server:
             headers = _headers(seeds, X_Forwarded_Method="POST", X_Forwarded_Uri="/v1/images")
-            async with httpx.AsyncClient(base_url=server.url) as client:
+            async with plain_http.async_client(base_url=server.url) as client:
                 replies = [await client.get(TRAEFIK.path, headers=headers) for _ in range(2)]
                 assert {NOTHING} == {reply.headers["x-transfer-id"] for reply in replies}
                 assert 2 == len({reply.headers["x-hold-id"] for reply in replies})

@@ -16,6 +16,7 @@ import httpx
 import psutil
 
 from tests.e2e.restarts import Succeeded, await_end, restart_under_load
+from tests.support import plain_http
 from tests.support.kept import KeptClient
 from tests.support.server import Server, open_farebox, seeded, start_guard
 
@@ -91,7 +92,7 @@ def test_a_server_goes_on_if_its_successor_does_not_start(tmp_path: Path) -> Non
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert "langauge is no setting; did you mean language?" in server.log()
-        assert 200 == httpx.get(f"{server.url}/healthz", trust_env=False).status_code
+        assert 200 == plain_http.get(f"{server.url}/healthz").status_code
         assert workers == first.children()
         assert 0 == server.stop()
 
@@ -119,7 +120,7 @@ def test_requests_wait_in_a_socket_of_the_service_manager_while_no_server_is_the
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         request = httpx.Request("GET", f"{url}/api/balance", headers={"X-Api-Key": seeds.merchant_key})
-        with closing(httpx.Client(trust_env=False, timeout=TIMEOUT_S)) as client:
+        with closing(plain_http.client(timeout=TIMEOUT_S)) as client:
             for _ in range(2):
                 # The first one finds no server yet, the second one none any more.
                 with _serve_on(listening, tmp_path, "--drain-seconds", "20") as process:

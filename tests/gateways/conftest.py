@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-import httpx
 import pytest
 
 from tests.gateways.parts import Api, gate_environment
 from tests.gateways.programs import PROGRAMS, Gateway, Program
 from tests.gateways.relay import Relay
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, open_farebox, seed
 
 RULES: Final = """
@@ -54,7 +54,7 @@ class Merchant:
 
     def available(self) -> Decimal:
         """Return the balance that the merchant can spend."""
-        answer = httpx.get(f"{self.url}/api/balance", headers={"x-api-key": self.key}, trust_env=False)
+        answer = plain_http.get(f"{self.url}/api/balance", headers={"x-api-key": self.key})
         return Decimal(answer.json()["data"])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import httpx
+from tests.support import plain_http
 
 FAIL_SHARE: Final = 0.10
 HANG_SHARE: Final = 0.01
@@ -141,7 +141,7 @@ def _number(made: str) -> str:
 
 async def statement_of(url: str, key: str) -> list[dict[str, Any]]:
     """Read a merchant's whole statement, oldest first."""
-    async with httpx.AsyncClient(trust_env=False, timeout=PAGE_SECONDS) as client:
+    async with plain_http.async_client(timeout=PAGE_SECONDS) as client:
         answer = await client.get(f"{url}/api/transfers?format=jsonl", headers={"x-api-key": key})
     items = [json.loads(line) for line in answer.text.splitlines()]
     return [item for item in items if "kind" in item and "transferId" in item]

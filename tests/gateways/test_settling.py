@@ -6,12 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-import httpx
 import pytest
 
 from tests.gateways.asking import ask
 from tests.gateways.conftest import PRICE, Stand
 from tests.gateways.settling import Settler
+from tests.support import plain_http
 from tests.support.server import Seeds, Server
 
 SETTLED_S: Final = 20
@@ -20,7 +20,7 @@ SETTLED_S: Final = 20
 def _posted(stand: Stand) -> Decimal:
     """Read what the merchant has, held money included: a hold that nobody settles takes nothing."""
     headers = {"x-api-key": stand.merchant.key}
-    answer = httpx.get(f"{stand.merchant.url}/api/account", headers=headers, trust_env=False)
+    answer = plain_http.get(f"{stand.merchant.url}/api/account", headers=headers)
     return Decimal(answer.json()["data"]["posted"])
 
 

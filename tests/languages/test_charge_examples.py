@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from subprocess import CompletedProcess
 from typing import Final
 
-import httpx
 import pytest
 
 from farebox.web.examples import CHARGE, charge_examples
 from tests.languages.programs import Program
 from tests.languages.scripted import ScriptedServer, Step
+from tests.support import plain_http
 from tests.support.server import Server, open_farebox, seed
 
 # The first test of a language may have to install it.
@@ -39,7 +39,7 @@ class Site:
 
     def balance(self) -> str:
         """Read what the first merchant has left."""
-        answer = httpx.get(f"{self.server.url}/api/balance", headers={"x-api-key": self.merchant_key}, trust_env=False)
+        answer = plain_http.get(f"{self.server.url}/api/balance", headers={"x-api-key": self.merchant_key})
         return str(answer.json()["data"])
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import httpx
 import pytest
 
 from tests.languages.programs import node
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, open_farebox, seed
 
 # npm fetches its packages, and mypy reads some hundred modules for the first time.
@@ -41,7 +41,7 @@ class Site:
     def __init__(self, server: Server, seeds: list[Seeds], folder: Path) -> None:
         self._server = server
         self._seeds = seeds
-        answer = httpx.get(f"{server.url}/openapi.json", trust_env=False)
+        answer = plain_http.get(f"{server.url}/openapi.json")
         self.document = folder / "openapi.json"
         self.document.write_bytes(answer.content)
 

@@ -13,6 +13,7 @@ import httpx
 from msgspec import Struct
 
 from farebox.storage.records import Verification
+from tests.support import plain_http
 from tests.support.debian import find_program
 from tests.support.server import Seeds, Server, open_farebox, seed
 
@@ -90,7 +91,7 @@ def _await_ready(url: str, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         try:
-            if httpx.get(f"{url}/-/ready").status_code == 200:
+            if plain_http.get(f"{url}/-/ready").status_code == 200:
                 return
         except httpx.TransportError:
             pass
@@ -100,7 +101,7 @@ def _await_ready(url: str, log: Path) -> None:
 
 def ask(url: str, path: str, **parameters: Any) -> list[dict[str, Any]]:
     """Ask Prometheus, and return the result."""
-    answer = httpx.get(f"{url}/api/v1/{path}", params=parameters, timeout=30).json()
+    answer = plain_http.get(f"{url}/api/v1/{path}", params=parameters, timeout=30).json()
     assert "success" == answer["status"], answer
     data: dict[str, Any] = answer["data"]
     result: list[dict[str, Any]] = data["result"] if "result" in data else data["groups"]
@@ -119,7 +120,7 @@ async def prepare(database_url: str) -> Seeds:
 def put_load(server: Server, seeds: Seeds, seconds: float) -> None:
     """Charge and hold for so long; some charges are refused from the start, most once the money is gone."""
     deadline, number = time.monotonic() + seconds, 0
-    with httpx.Client(base_url=server.url, headers={"x-api-key": seeds.service_key}, timeout=30) as client:
+    with plain_http.client(base_url=server.url, headers={"x-api-key": seeds.service_key}, timeout=30) as client:
         while time.monotonic() < deadline:
             number += 1
             request_type = "image" if number % 5 else "unknown"

@@ -17,6 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from farebox.metrics.definitions import METRICS
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, open_farebox, seed
 
 REFERENCE: Final = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
@@ -40,7 +41,7 @@ async def _seed(database_url: str) -> Seeds:
 
 def _read(port: int, token: str = "", *, accept: str = "") -> httpx.Response:
     headers = {"Accept": accept} | ({"Authorization": f"Bearer {token}"} if token else {})
-    return httpx.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=30)
+    return plain_http.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=30)
 
 
 def _told(text: str) -> Told:
@@ -52,7 +53,7 @@ def _told(text: str) -> Told:
 
 
 def _charge(server: Server, seeds: Seeds, number: int) -> int:
-    return httpx.post(
+    return plain_http.post(
         f"{server.url}/api/charges",
         json={"merchant": seeds.merchant, "type": "image", "quantity": 1, "idempotencyKey": f"k{number}"},
         headers={"x-api-key": seeds.service_key},
@@ -101,7 +102,7 @@ def test_a_server_of_two_processes_answers_for_both_and_forgets_nothing_of_a_kil
             if told["farebox_processes", ()] == 2:
                 break
         assert 2 == told["farebox_processes", ()]
-        assert 404 == httpx.get(f"{server.url}/metrics").status_code
+        assert 404 == plain_http.get(f"{server.url}/metrics").status_code
 
 
 def test_a_token_opens_metrics_on_the_servers_own_port_and_nothing_else_does(tmp_path: Path) -> None:
@@ -143,8 +144,8 @@ def test_a_port_may_have_a_token_as_well(tmp_path: Path, free_port: int) -> None
         assert [401, 200] == [_read(free_port).status_code, _read(free_port, token).status_code]
         assert 404 == _read(server.port, token).status_code
         base = f"http://127.0.0.1:{free_port}"
-        assert 404 == httpx.get(f"{base}/").status_code
-        assert 405 == httpx.post(f"{base}/metrics", headers={"Authorization": f"Bearer {token}"}).status_code
+        assert 404 == plain_http.get(f"{base}/").status_code
+        assert 405 == plain_http.post(f"{base}/metrics", headers={"Authorization": f"Bearer {token}"}).status_code
 
 
 def test_without_either_setting_there_are_no_metrics(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from farebox.cli.main import cli
 from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX
 from tests.docs.pages import blocks
+from tests.support import plain_http
 from tests.support.debian import find_program
 from tests.support.server import Server, seeded
 from tools.image_steps.dockerfile import stages
@@ -346,7 +347,7 @@ def test_probes_ask_what_a_server_answers_and_pods_have_the_time_to_stop(server:
     for name, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
         probe = container[name]["httpGet"]
         assert {"path": path, "port": port["name"]} == probe
-        assert 200 == httpx.get(server.url + probe["path"]).status_code
+        assert 200 == plain_http.get(server.url + probe["path"]).status_code
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pods["farebox"]["terminationGracePeriodSeconds"] > STOP_SECONDS_MAX + pause
 

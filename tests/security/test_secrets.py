@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-import httpx
 import psutil
 import pytest
 
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import TIMEOUT_S, exchange
 from tests.web.gate import RULES, SECRET
@@ -99,7 +99,7 @@ def test_nothing_that_is_sent_or_set_comes_out_in_the_log_or_the_list_of_process
                 start = b"POST " + path + b" HTTP/1.1"
                 answers.append(exchange(port, start, b"x-api-key: " + text, length, body=body))
     # One that makes a mail, which fails.
-    with httpx.Client(base_url=site.server.url, trust_env=False, timeout=TIMEOUT_S) as client:
+    with plain_http.client(base_url=site.server.url, timeout=TIMEOUT_S) as client:
         support = {"x-api-key": seeds.support_key}
         merchant = f"/api/admin/merchants/{seeds.merchant}"
         assert 200 == client.patch(merchant, headers=support, json={"thresholds": ["5000"]}).status_code

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import psutil
 import pytest
 
@@ -20,6 +19,7 @@ from farebox.web.body_timeout import BODY_BYTES_PER_SECOND, BodyReader, BodyTime
 from farebox.web.envelope import ApiError
 from farebox.web.http_limits import HTTP_LIMITS
 from tests.security import short_limits_server
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import TIMEOUT_S, read_all
 
@@ -170,7 +170,7 @@ class Site:
 
     def balance(self) -> str:
         key = {"x-api-key": self.seeds.merchant_key}
-        answer = httpx.get(f"{self.server.url}/api/balance", headers=key, trust_env=False, timeout=TIMEOUT_S)
+        answer = plain_http.get(f"{self.server.url}/api/balance", headers=key, timeout=TIMEOUT_S)
         assert 200 == answer.status_code
         return str(answer.json()["data"])
 

@@ -13,9 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
 from farebox.service.gate.tokens import GateSigner, GateToken, Mode
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, seeded
 
 SECRET: Final = "q7Vw2mZx9Lk4Tn8Rb3Yd6Hf1Jc5Gp0Sa"
@@ -82,7 +81,7 @@ class Site:
     def post(self, path: str, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
         """Ask the API as a service, and return the answer's data."""
         headers = {"x-api-key": key or self.seeds.service_key}
-        answer = httpx.post(self.server.url + path, json=body, headers=headers, trust_env=False, timeout=30)
+        answer = plain_http.post(self.server.url + path, json=body, headers=headers, timeout=30)
         assert answer.status_code == 200, answer.text
         data: dict[str, Any] = answer.json()["data"]
         return data
@@ -90,7 +89,7 @@ class Site:
     def read(self, path: str) -> Any:
         """Ask the API as the merchant, and return the answer's data."""
         headers = {"x-api-key": self.seeds.merchant_key}
-        answer = httpx.get(self.server.url + path, headers=headers, trust_env=False, timeout=30)
+        answer = plain_http.get(self.server.url + path, headers=headers, timeout=30)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
 

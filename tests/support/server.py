@@ -35,6 +35,7 @@ from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.prices import Prices
 from farebox.service.people.api_keys import Principal, digest
 from farebox.storage.records import Login, Realm
+from tests.support import plain_http
 from tests.support.clock import StoppableClock
 
 START_TIMEOUT_S: Final = 60
@@ -197,7 +198,7 @@ class Server:
 
     def _answers(self) -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/healthz", trust_env=False, timeout=10).status_code == 200
+            return plain_http.get(f"{self.url}/healthz", timeout=10).status_code == 200
         return False
 
     def _running(self) -> subprocess.Popen[bytes]:

@@ -16,6 +16,7 @@ from opentelemetry.trace import Span
 
 from farebox.config import Settings, SettingsError
 from farebox_client import AsyncFarebox, Farebox
+from tests.support import plain_http
 from tests.support.postgres import Databases
 from tests.support.server import Seeds, Server, free_port, seeded
 from tests.support.trace_collector import ToldSpan, TraceCollector, trace_collector
@@ -36,11 +37,10 @@ class Site:
         self.collector = collector
 
     def charge(self, key: str, **headers: str) -> httpx.Response:
-        return httpx.post(
+        return plain_http.post(
             f"{self.server.url}/api/charges",
             json={"merchant": self.seeds.merchant, "type": "image", "idempotencyKey": key},
             headers={"x-api-key": self.seeds.service_key, **headers},
-            trust_env=False,
         )
 
 
@@ -76,7 +76,7 @@ def _wait_for_processes(site: Site) -> None:
     deadline = time.monotonic() + 60
     while len({span.process for span in site.collector.spans}) < WORKERS:
         assert time.monotonic() < deadline
-        answer = httpx.get(f"{site.server.url}/healthz", headers={"traceparent": SAMPLED}, trust_env=False)
+        answer = plain_http.get(f"{site.server.url}/healthz", headers={"traceparent": SAMPLED})
         assert 200 == answer.status_code
         time.sleep(0.02)
 
@@ -117,7 +117,7 @@ def test_charges_of_one_batch_share_its_span(site: Site) -> None:
     count = 60
 
     async def charge_all() -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        async with plain_http.async_client(timeout=30) as client:
 
             async def charge(number: int) -> None:
                 answer = await client.post(
@@ -196,7 +196,7 @@ def test_no_secret_and_no_strangers_text_is_told(site: Site) -> None:
     headers = {"traceparent": SAMPLED}
     gets = len(site.collector.named("GET"))
     key = {"x-api-key": site.seeds.merchant_key}
-    with httpx.Client(base_url=site.server.url, trust_env=False, headers=headers) as client:
+    with plain_http.client(base_url=site.server.url, headers=headers) as client:
         assert 200 == client.get("/api/balance", headers=key).status_code
         assert 404 == client.get("/api/words-of-a-stranger", headers=key).status_code
         assert 403 == client.get(f"/api/admin/merchants/{site.seeds.merchant}", headers=key).status_code

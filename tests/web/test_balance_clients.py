@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import exchange
 
@@ -76,7 +76,7 @@ def test_older_protocols_are_answered(site: Site) -> None:
 
 
 def test_connections_are_kept_for_the_next_poll(site: Site) -> None:
-    with httpx.Client(base_url=site.server.url, trust_env=False, headers={"x-api-key": "wrong"}) as client:
+    with plain_http.client(base_url=site.server.url, headers={"x-api-key": "wrong"}) as client:
         ports = {
             client.get("/api/balance").extensions["network_stream"].get_extra_info("client_addr") for _ in range(5)
         }

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.app_client import AppClient
 from tests.support.server import Server, open_farebox
 
@@ -112,7 +112,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_head_tells_what_get_would_send(server: Server, path: str) -> None:
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with plain_http.client(base_url=server.url) as client:
         whole, head = client.get(path), client.head(path)
     assert (200, b"") == (head.status_code, head.content)
     assert str(len(whole.content)) == whole.headers["content-length"] == head.headers["content-length"]

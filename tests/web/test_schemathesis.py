@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from farebox.core.commands import KeyKind
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, open_farebox, seeded
 
 ROOT: Final = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
     seeds, bea = seeded(database, balance="1000000"), _support_key(database, "bea")
     with Server(database, environment={"FAREBOX_APPROVAL_ABOVE": "1000", "FAREBOX_BAD_KEYS": "0"}) as server:
-        with httpx.Client(base_url=server.url, trust_env=False) as client:
+        with plain_http.client(base_url=server.url) as client:
             own_keys = _own_keys(client, seeds)
             things = _things(client, seeds, bea)
             document = client.get("/openapi.json").json()

@@ -6,7 +6,6 @@ import json
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -18,6 +17,7 @@ from farebox.service.statements.check import check_statement
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX
 from farebox.web.schemas.spending import ChargeRequest
+from tests.support import plain_http
 from tests.support.app_client import CSV, NDJSON, AppClient, Reply
 from tests.support.server import Seeds, Server, seed
 
@@ -319,7 +319,7 @@ async def test_pages_are_of_the_documented_shape(farebox: Farebox, client: AppCl
 
 async def test_a_file_comes_whole_over_a_socket(farebox: Farebox) -> None:
     seeds = await _keep_book(farebox)
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+    async with plain_http.async_client(timeout=30) as client:
         with Server(farebox.settings.database_url) as server:
             for target, key in (
                 ("/api/transfers", seeds.merchant_key),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import TIMEOUT_S, end_sending, exchange, read_all
 
@@ -36,7 +36,7 @@ class Site:
 
     def balance(self) -> str:
         key = {"x-api-key": self.seeds.merchant_key}
-        data = httpx.get(f"{self.server.url}/api/balance", headers=key, trust_env=False).json()["data"]
+        data = plain_http.get(f"{self.server.url}/api/balance", headers=key).json()["data"]
         assert isinstance(data, str)
         return data
 
@@ -139,7 +139,7 @@ def test_client_that_disconnects_before_the_answer_is_charged_once(site: Site) -
         lines = [CHARGE_LINE, b"host: x", site.key_line, b"content-length: %d" % len(body), b"", b""]
         connection.sendall(b"\r\n".join(lines) + body)
     url, key = f"{site.server.url}/api/charges", {"x-api-key": site.seeds.service_key}
-    replies = [httpx.post(url, headers=key, content=body, trust_env=False) for _ in range(2)]
+    replies = [plain_http.post(url, headers=key, content=body) for _ in range(2)]
     assert [200, 200] == [reply.status_code for reply in replies]
     assert 1 == len({reply.json()["data"]["transferId"] for reply in replies})
 
@@ -217,7 +217,7 @@ def test_half_closed_connection_gets_a_whole_answer_or_none_and_is_charged_once(
             answer = read_all(connection)
         assert answer == b"" or 200 == _envelope(answer)[0]
         for _ in range(2):
-            again = httpx.post(url, headers=key, content=body, trust_env=False)
+            again = plain_http.post(url, headers=key, content=body)
             assert 200 == again.status_code
     assert Decimal("0.20") == Decimal(before) - Decimal(site.balance())
 
@@ -235,7 +235,7 @@ def test_connection_half_closed_within_its_body_moves_nothing(site: Site) -> Non
 
 def test_connection_goes_on_after_errors(site: Site) -> None:
     key = {"x-api-key": site.seeds.service_key}
-    with httpx.Client(base_url=site.server.url, trust_env=False, headers=key) as client:
+    with plain_http.client(base_url=site.server.url, headers=key) as client:
         replies = [
             client.post("/api/charges", content=b"{"),
             client.get("/api/nothing"),
