@@ -12,7 +12,7 @@ from farebox.metrics.definitions import METRICS, Type
 from tests.metrics.prometheus import DASHBOARD, RULES, ask, observed, panels, promtool
 from tests.support.server import free_port
 
-UNITS: Final = Path(__file__).parent / "alerts_test.yml"
+UNITS: Final = sorted(Path(__file__).parent.glob("*_test.yml"))
 RUNBOOK: Final = Path(__file__).parents[2] / "docs" / "how-to" / "monitor.md"
 OF_POSTGRESQL: Final = {"Replication lag", "Replication lag in bytes"}
 """A file has no standbys; tests/storage/test_hosts.py reads a real one's lag."""
@@ -23,7 +23,7 @@ def _alerts() -> list[dict[str, Any]]:
 
 
 def test_promtool_accepts_the_rules_and_their_own_tests_hold() -> None:
-    for command in (["check", "rules", *map(str, sorted(RULES.glob("*.yml")))], ["test", "rules", str(UNITS)]):
+    for command in (["check", "rules", *map(str, sorted(RULES.glob("*.yml")))], ["test", "rules", *map(str, UNITS)]):
         done = subprocess.run([promtool(), *command], capture_output=True, text=True, check=False)
         assert 0 == done.returncode, done.stdout + done.stderr
 
@@ -31,7 +31,8 @@ def test_promtool_accepts_the_rules_and_their_own_tests_hold() -> None:
 def test_every_alert_has_a_test_of_its_own_and_a_section_that_says_what_to_do() -> None:
     tested = {
         case["alertname"]
-        for test in yaml.safe_load(UNITS.read_text())["tests"]
+        for unit in UNITS
+        for test in yaml.safe_load(unit.read_text())["tests"]
         for case in test["alert_rule_test"]
         if case.get("exp_alerts")
     }
