@@ -31,7 +31,7 @@ from farebox.core.state import KeyRecord
 from farebox.storage import sql
 from farebox.storage.destination_records import Channel, Destination, DestinationState
 from farebox.storage.interface import StorageError, StoreUnavailable
-from farebox.storage.postgres import PostgresConnector, batch, connector
+from farebox.storage.postgres import PostgresConnector, batch, connector, shards
 from farebox.storage.postgres.distribution import COPIED, LOCAL, NOT_KEPT, SPREAD, distribute
 from farebox.storage.postgres.shards import ShardedConnection, ShardMap, hash_of, read_shard_map
 from farebox.storage.records import User
@@ -178,7 +178,7 @@ def test_a_statement_that_citus_can_not_send_to_one_shard_is_told(name: str) -> 
 def test_statements_of_a_plain_postgresql_name_no_shard(name: str) -> None:
     assert "$shard" not in sql.statements("postgres")[name]
     assert "{in shard" not in sql.statements("postgres")[name]
-    assert sql.shapes()[sql.statements("postgres")[name]].names_shard
+    assert shards._SHAPES[sql.statements("postgres")[name]].names_shard
 
 
 def is_a(node: Any, *kinds: Any) -> bool:

@@ -29,8 +29,6 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from msgspec import Struct
-
 from farebox.core.accounts import Kind
 from farebox.core.alerts import AlertKind
 from farebox.core.approvals import ApprovalState
@@ -50,9 +48,7 @@ _PART: Final = re.compile(r"\{(?P<table>[a-z_]+)\.(?P<part>[a-z]+)(?: after (?P<
 _ENUM: Final = re.compile(r"\{(?P<enum>[A-Z][A-Za-z]+)\.(?P<member>[A-Z_]+)\}")
 _IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)\}")
 _IN_SHARD: Final = re.compile(r"\s+\{in shard (?P<alias>[a-z_]+)\}")
-_UNNEST: Final = re.compile(
-    r"SELECT \{(?P<table>[a-z_]+)\.unnest(?: after (?P<before>[a-z_]+(?: and [a-z_]+)*))?\}", re.MULTILINE
-)
+_UNNEST: Final = re.compile(r"SELECT \{(?P<table>[a-z_]+)\.unnest(?: after (?P<before>[a-z_]+(?: and [a-z_]+)*))?\}")
 _SHARD: Final = "$shard"
 """Stands for the parameter that is a batch's merchants, until it is known how many others there are."""
 
@@ -229,12 +225,11 @@ def _sharded_rows(found: re.Match[str]) -> str:
 
 
 def _with_shard(text: str) -> str:
-    if _SHARD not in text:
-        return text
-    return text.replace(_SHARD, f"${_parameters_count(text) + 1}::bigint[]")
+    return text.replace(_SHARD, f"${parameters_count(text) + 1}::bigint[]")
 
 
-def _parameters_count(text: str) -> int:
+def parameters_count(text: str) -> int:
+    """Count a statement's parameters."""
     return max(map(int, _PARAMETER.findall(text)), default=0)
 
 
@@ -253,24 +248,6 @@ def statements(dialect: str) -> NamedStatements:
 def _queries(*folders: str) -> list[str]:
     files = [item for folder in folders for item in _folder(folder).iterdir()]
     return [item.read_text(encoding="utf-8") for item in files if not _NUMBERED.fullmatch(item.name)]
-
-
-class Shape(Struct, frozen=True):
-    """A statement as Citus takes it; `names_shard` tells that the batch's merchants are its last parameter."""
-
-    text: str
-    names_shard: bool
-
-
-@cache
-def shapes() -> dict[str, Shape]:
-    """Tell by each statement of PostgreSQL's that Citus takes in another shape what that is."""
-    plain, sharded = statements("postgres"), statements("citus")
-    return {
-        plain[name]: Shape(sharded[name], _parameters_count(sharded[name]) > _parameters_count(plain[name]))
-        for name in plain
-        if plain[name] != sharded[name]
-    }
 
 
 def migrations(dialect: str) -> list[tuple[str, str]]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
+from msgspec import Struct
+
 from farebox.storage import sql
 from farebox.storage.interface import StorageError
 from farebox.storage.postgres.pool import Connection
@@ -17,11 +19,29 @@ ROUTED_MERCHANTS_KEPT: Final = 1 << 17
 """Of how many merchants the hash is remembered: it takes some microseconds to make."""
 
 _SQL: Final = sql.statements("citus")
-_SHAPES: Final = sql.shapes()
 CLAIMS: Final = {sql.statements("postgres")["claim_mails"]: _SQL["lease_mails"]}
 """Statements that claim in all shards, and what leases it in one of them."""
 _WORD: Final = (1 << 32) - 1
 
+
+class Shape(Struct, frozen=True):
+    """A statement as Citus takes it; `names_shard` tells that the batch's merchants are its last parameter."""
+
+    text: str
+    names_shard: bool
+
+
+def _shapes() -> dict[str, Shape]:
+    """Tell by each statement of PostgreSQL's that Citus takes in another shape what that is."""
+    plain = sql.statements("postgres")
+    return {
+        plain[name]: Shape(_SQL[name], sql.parameters_count(_SQL[name]) > sql.parameters_count(plain[name]))
+        for name in plain
+        if plain[name] != _SQL[name]
+    }
+
+
+_SHAPES: Final = _shapes()
 _Key = TypeVar("_Key", bound=tuple[Any, ...])
 
 
