@@ -247,6 +247,7 @@ COLUMNS: Final = {
     "top_up_seq": "the top-up that was taken back",
     "totp_seed": "encrypted seed of one-time codes",
     "totp_step": "up to which step codes are used up",
+    "traceparent": "the span of the request that caused it, if that was traced, as W3C's Trace Context writes it",
     "transfer_seq": "the transfer that caused it, or that it made",
     "transfers_done": "how many transfers were checked",
     "types": "the request types that it pays for; empty for all",

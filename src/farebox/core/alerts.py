@@ -106,6 +106,8 @@ class Alert(Struct, frozen=True, gc=False):
     """The user who joined meanwhile and alone is told; None if all are."""
     facts: str | None = None
     """What else is to be told, as `written_facts` writes it; None for an alert of a time that knew no facts."""
+    traceparent: str | None = None
+    """The span, as W3C's header of that name tells it, of the request that caused it; None if that was not traced."""
 
     @property
     def id(self) -> str:

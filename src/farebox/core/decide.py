@@ -70,18 +70,18 @@ def decide(state: BatchState, commands: Sequence[Command], now: int) -> Decision
     Returns:
         One outcome per command, in order, and the rows to write.
     """
-    batch = _Batch(state, now)
+    batch = Batch(state, now)
     outcomes = [batch.decide(command) for command in commands]
     return batch.decision(outcomes)
 
 
-class _Batch:
+class Batch:
     """The state of one call of `decide`: the stored state, and over it what this batch has changed."""
 
     def __init__(self, state: BatchState, now: int) -> None:
         self._state = state
         self._now = now
-        self._books: dict[int, Book] = {}
+        self.books: dict[int, Book] = {}
         self._posted: dict[tuple[int, str], Transfer] = {}
         self._holds = BatchRows(state.holds)
         self._grants = BatchGrants(state, now)
@@ -123,7 +123,7 @@ class _Batch:
     def decision(self, outcomes: list[Outcome]) -> Decision:
         """Collect what the batch changed, books in order of their merchants."""
         decision = Decision(outcomes)
-        for _, book in sorted(self._books.items()):
+        for _, book in sorted(self.books.items()):
             account = book.changed_account()
             if account is not None:
                 decision.accounts.append(account)
@@ -153,12 +153,12 @@ class _Batch:
             record = self._state.keys.get(command.payer.digest)
             if record is None or record.merchant_id != merchant_id or not record.is_valid_at(self._now):
                 return None
-        book = self._books.get(merchant_id)
+        book = self.books.get(merchant_id)
         if book is None:
             account = self._state.accounts.get(merchant_id)
             if account is None:
                 return None
-            book = self._books[merchant_id] = Book(account)
+            book = self.books[merchant_id] = Book(account)
             if account.grants_due_at is not None:
                 self._grants.settle(book)
                 self._posted.update(((merchant_id, item.idempotency_key), item) for item in book.transfers)

@@ -5,7 +5,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from importlib import metadata
 from typing import Final
@@ -49,6 +49,10 @@ class RequestTrace:
         """Trace a request by a span that has begun."""
         self.span = span
         self.waiting: list[int] = []
+        self.commands: list[Command] = []
+        """Kept until the end: as long as they are there, no other command has the id of one of them."""
+        context = span.get_span_context()
+        self.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 CURRENT: Final[ContextVar[RequestTrace | None]] = ContextVar("farebox_trace", default=None)
@@ -78,6 +82,7 @@ class Traces:
         self._propagator = TraceContextTextMapPropagator()
         self._engine = engine
         self._waiting: dict[int, tuple[RequestTrace, int]] = {}
+        self._traceparents: dict[int, str] = {}
 
     def begin(self, name: str, headers: Headers) -> RequestTrace | None:
         """Begin the trace of a request, as a part of its caller's if there is one; None if it is not to be traced."""
@@ -102,14 +107,28 @@ class Traces:
         """End the trace of a request; what still waits for a batch is told of no more."""
         for key in trace.waiting:
             self._waiting.pop(key, None)
+        for command in trace.commands:
+            self._traceparents.pop(id(command), None)
         trace.span.end()
 
-    def queued(self, command: Command) -> None:
-        """Note that a command of the present request waits for a batch."""
+    def queued(self, commands: Sequence[Command]) -> None:
+        """Note that commands of the present request wait for a batch. The first of them is told of."""
         trace = CURRENT.get()
-        if trace is not None:
-            trace.waiting.append(id(command))
-            self._waiting[id(command)] = (trace, time.monotonic_ns())
+        if trace is None:
+            return
+        first = id(commands[0])
+        trace.waiting.append(first)
+        self._waiting[first] = (trace, time.monotonic_ns())
+        trace.commands.extend(commands)
+        for command in commands:
+            self._traceparents[id(command)] = trace.traceparent
+
+    def traceparents(self, commands: Sequence[Command]) -> Mapping[int, str]:
+        """Tell which commands of a batch are of requests that are traced, by their places, and of which spans."""
+        known = self._traceparents
+        if not known:
+            return known
+        return {place: known[id(command)] for place, command in enumerate(commands) if id(command) in known}
 
     def committed(self, batch: CommittedBatch) -> None:
         """Tell of a batch, if one of its commands is of a request that is traced."""

@@ -6,6 +6,7 @@ from farebox.presenters.events import VERSION, EventData, event_schemas
 
 Json = dict[str, Any]
 
+_TRACEPARENT: Final = "traceparent"
 _HEADERS: Final = {
     "webhook-id": (
         "The same at each attempt: have you had it, answer 200 and do nothing.",
@@ -16,6 +17,10 @@ _HEADERS: Final = {
         "By Standard Webhooks: `v1,` and the HMAC-SHA256 in base64; two of them, with a space between, while a secret "
         "takes another's place.",
         "^v1,[A-Za-z0-9+/]{43}=( v1,[A-Za-z0-9+/]{43}=)?$",
+    ),
+    _TRACEPARENT: (
+        "By W3C's Trace Context: the span of the request that caused the event. Not sent if that was not traced.",
+        "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$",
     ),
 }
 
@@ -58,7 +63,7 @@ def _operation(name: str, kind: type[EventData], schema: Json, example: Any) -> 
             {
                 "name": header,
                 "in": "header",
-                "required": True,
+                "required": header != _TRACEPARENT,
                 "description": description,
                 "schema": {"type": "string", "pattern": pattern},
             }

@@ -1,7 +1,7 @@
 """What takes a message to a destination: webhooks here; chat has a transport of its own."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from farebox.core import ids
 from farebox.presenters.events import event_body
@@ -11,6 +11,9 @@ from farebox.storage.messages.queue import OwedMessage
 from farebox.webhooks.client import WebhookClient
 from farebox.webhooks.send_result import SendResult
 from farebox.webhooks.signing import signed_headers
+
+TRACE_HEADER: Final = "traceparent"
+"""W3C's, of the span of the request that caused the event, if that was traced."""
 
 SigningSecrets = Callable[[Destination, int], Sequence[str]]
 """The secrets that sign a destination's messages at a time; raises ServiceError if they can't be read."""
@@ -44,6 +47,8 @@ class WebhookTransport:
         except ServiceError as error:
             return SendResult(None, str(error), 0)
         headers = signed_headers(secrets, webhook_id=webhook_id(message), body=body, now=now)
+        if message.delivery.alert.traceparent is not None:
+            headers[TRACE_HEADER] = message.delivery.alert.traceparent
         return await self._client.post(destination.url, body.encode(), headers)
 
 

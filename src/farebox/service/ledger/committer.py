@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from farebox.core.commands import Command
 from farebox.core.decide import decide
 from farebox.core.outcomes import Outcome
 from farebox.core.state import BatchState, Decision
+from farebox.core.traced import decide_traced
 from farebox.service.clock import Clock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable, unavailable
 from farebox.storage.batch_steps import BatchSteps
@@ -64,8 +65,12 @@ class CommittedBatch(Struct, frozen=True, gc=False):
 class BatchTracer(Protocol):
     """Tells of single commands' way through batches; each call must be quick."""
 
-    def queued(self, command: Command) -> None:
-        """Note that a command waits, or several of one caller of which it is the first."""
+    def queued(self, commands: Sequence[Command]) -> None:
+        """Note that commands of one caller wait."""
+        ...
+
+    def traceparents(self, commands: Sequence[Command]) -> Mapping[int, str]:
+        """Tell which commands of a batch are of requests that are traced, by their places, and of which spans."""
         ...
 
     def committed(self, batch: CommittedBatch) -> None:
@@ -214,7 +219,7 @@ class Committer:
         queue.append((commands, future, loop.time()))
         self.waiting_count += len(commands)
         if self._tracer is not None:
-            self._tracer.queued(commands[0])
+            self._tracer.queued(commands)
         return future
 
     def _wake(self) -> None:
@@ -297,7 +302,7 @@ class Committer:
         first: list[Outcome] = []
 
         def decide_batch(batch_state: BatchState) -> Decision:
-            decision = decide(batch_state, commands, now)
+            decision = self._decided(batch_state, commands, now)
             first[:] = decision.outcomes
             return decision
 
@@ -310,6 +315,10 @@ class Committer:
         except CommitUnknown as error:
             self._log_failure(f"batches are looked up: {error}")
             return await self._look_up(commands, first, now)
+
+    def _decided(self, batch_state: BatchState, commands: list[Command], now: int) -> Decision:
+        traces = None if self._tracer is None else self._tracer.traceparents(commands)
+        return decide_traced(batch_state, commands, now, traces) if traces else decide(batch_state, commands, now)
 
     def _log_failure(self, text: str) -> None:
         """Log a failure once, not for each batch that meets it: there may be a thousand a second."""
@@ -344,7 +353,7 @@ class Committer:
         may_commit = True
 
         def decide_again(batch_state: BatchState) -> Decision:
-            decision = decide(batch_state, commands, now)
+            decision = self._decided(batch_state, commands, now)
             if _holds_all(first, decision.outcomes):
                 return Decision(first)
             if decision.changes_anything and not may_commit:

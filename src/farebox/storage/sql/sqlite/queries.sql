@@ -165,6 +165,7 @@ RETURNING merchant_id, alert_number,
     (SELECT refused FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
     (SELECT user_id FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
     (SELECT facts FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
+    (SELECT traceparent FROM alert a WHERE a.merchant_id = delivery.merchant_id AND a.number = alert_number),
     {delivery};
 
 -- claim_account_mails: take account mails that are due and lease them, one of each merchant in turn, as claim_mails does
