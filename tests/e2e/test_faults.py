@@ -17,6 +17,7 @@ from tests.e2e.traffic import Traffic, check_books
 from tests.support.postgres import PostgresServer
 from tests.support.server import Seeds, Server, ServerError, open_farebox, seed
 from tests.support.wire import Client
+from tests.tidy.files import ROOT
 
 IMAGE_MICROS: Final = 10_000
 PAID_MICROS: Final = 100_000_000
@@ -187,6 +188,39 @@ async def test_disk_that_fills_up_under_load_loses_and_doubles_nothing(tmp_path:
         assert {(503, "unavailable")} == set(traffic.troubles)
         assert not traffic.lost
     await _check(database_url, seeds, 600)
+    await _verify(database_url, tmp_path)
+
+
+async def test_a_disk_without_room_is_told_by_its_name_under_load_and_over_without_a_restart(tmp_path: Path) -> None:
+    """What docs/how-to/when-the-disk-is-full.md promises, with SQLite's own error."""
+    database_url = f"sqlite:///{tmp_path / 'farebox.db'}"
+    seeds = await _prepare(database_url)
+    folder = tmp_path / "server"
+    folder.mkdir()
+    environment = {"PYTHONPATH": str(ROOT)}
+    with Server(database_url, program="tests.e2e.small_disk_server", folder=folder, environment=environment) as server:
+        traffic = Traffic([server], seeds)
+        running = asyncio.create_task(traffic.charge_until_answered([f"k{number}" for number in range(400)]))
+        await traffic.reached(100)
+        (folder / "FULL").touch()
+        for _ in range(POLLS_MAX):
+            if traffic.troubles.total() >= 50:
+                break
+            await asyncio.sleep(POLL_PAUSE_S)
+        assert (503, "disk_full") == await _ready(server)
+        assert (503, "unavailable", False) == await _charge(server, seeds, "full")
+        balance = await _balance(server, seeds)
+        assert balance[0] == 200
+        acknowledged = len(traffic.acknowledged)
+        assert balance == await _balance(server, seeds)
+        (folder / "FULL").unlink()
+        await _until_ready(server)
+        await running
+        assert acknowledged < 400 == len(traffic.acknowledged)
+        assert {(503, "unavailable")} == set(traffic.troubles)
+        assert not traffic.lost
+        assert "database or disk is full" in server.log() or "no space left on device" in server.log()
+    await _check(database_url, seeds, 400)
     await _verify(database_url, tmp_path)
 
 
