@@ -53,6 +53,7 @@ from farebox.service.operator.verifications import Verifications
 from farebox.service.people.choices import Choices
 from farebox.service.people.destination_secrets import DestinationSecrets
 from farebox.service.people.destinations import ChannelRules, Destinations, host_of
+from farebox.service.people.erasure import Erasure
 from farebox.service.people.imported_keys import ImportedKeys
 from farebox.service.people.key_last_used import LastUsed
 from farebox.service.people.passwords import Passwords
@@ -251,6 +252,7 @@ class Farebox(Struct, frozen=True):
             sign_in=sign_in,
             unsubscribing=Unsubscribing(stores, signer, clock),
             warning_choices=WarningChoices(stores, signer, clock),
+            erasure=Erasure(stores, clock),
             approvals=Approvals(stores, committer, limits=limits),
             audit_log=AuditLog(stores),
             key_budgets=KeyBudgets(stores, clock, merchants),

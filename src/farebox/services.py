@@ -29,6 +29,7 @@ from farebox.service.operator.unusual_spending import UnusualSpendings
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.choices import Choices
 from farebox.service.people.destinations import Destinations
+from farebox.service.people.erasure import Erasure
 from farebox.service.people.sign_in import SignIn
 from farebox.service.people.unsubscribing import Unsubscribing
 from farebox.service.people.users import Staff, Users
@@ -84,6 +85,7 @@ class Services(Struct, frozen=True):
     sign_in: SignIn
     unsubscribing: Unsubscribing
     warning_choices: WarningChoices
+    erasure: Erasure
     approvals: Approvals
     audit_log: AuditLog
     key_budgets: KeyBudgets

@@ -323,6 +323,7 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
     Action.INVITE_USER: {f"mailed {ANN} a new link to choose a password"},
     Action.SET_ROLE: {f"made {ANN} a viewer"},
     Action.REMOVE_USER: {f"removed {ANN} from the account"},
+    Action.DELETE_PERSON: {"deleted what was kept of a person"},
     Action.STOP_MAILS: {f"ended mails of one kind to {ANN} by a link in one"},
     Action.CREATE_KEY: {
         "made a key of the merchant's (fbm_…)",

@@ -366,6 +366,8 @@ WHOLE_TABLES: Final = {
         "uncollected_between",
         "failed_deliveries",
     ),
+    # What is kept of a person, by their address wherever it stands: rare, and nothing else asks for it.
+    *("kept_of_person", "logins_of_person", "forget_recipient", "forget_in_audit_log"),
     # What the operator has sent to its own webhooks once more, of all merchants: by time, as nothing else asks for it.
     "replay_deliveries_of_all",
     # What support does to prices, and that somebody verifies: rare, and these tables are short.

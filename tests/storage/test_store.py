@@ -325,6 +325,8 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
         User(ANN, 1, "ann@example.com", NOW), account_mail=None, login=None
     ),
     "users.set_role": lambda stores: stores.users.set_role(ANN, "ann@example.com", Role.OWNER, is_owner_needed=False),
+    "erasure.kept": lambda stores: stores.erasure.kept("ann@example.com"),
+    "erasure.delete": lambda stores: stores.erasure.delete("ann@example.com"),
     "users.remove": lambda stores: stores.users.remove(ANN, "ann@example.com", is_owner_needed=False),
     "api_keys.note_use": lambda stores: stores.api_keys.note_use([(ANN, digest(ANN))], NOW),
     "repeats.claim": lambda stores: stores.repeats.claim(Repeat(1, "key", bytes(16), 1, NOW)),

@@ -711,7 +711,7 @@ class _Repeats(_Subject):
 def subjects_over(rows: MemoryRows) -> dict[str, Any]:
     """Put a store for each subject over these rows; nothing is kept of sessions and of what the console alone shows."""
     absent = (
-        *("account_mails", "message_queue", "destinations", "sessions", "runway_snapshots"),
+        *("account_mails", "message_queue", "destinations", "sessions", "erasure", "runway_snapshots"),
         *("verifications", "refusals", "reports", "runway_episodes", "spending"),
     )
     return {

@@ -68,8 +68,6 @@ RELEASED: Final = {
     # Tables keep the names that they were released with; SQL, and the tests of it, name them.
     "src/farebox/storage/*": "letter outlook",
     "tests/storage/*": "letter outlook",
-    # Statements for the database name its tables as they were released.
-    "docs/explanation/data-protection.md": "letter",
     "docs/reference/schema.md": "letter outlook",
     "tools/schema.py": "letter outlook",
     "tests/moving/*": "letter outlook",

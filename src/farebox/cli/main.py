@@ -132,7 +132,7 @@ COMMANDS: Final = (
     StandIn("usage", "farebox.cli.money:usage", "Print what each request type came to."),
     StandIn(
         "user",
-        "farebox.cli.admin:user_group",
+        "farebox.cli.user_delete:user_group",
         "The people who are told when a merchant's balance runs low, and who may sign in.",
     ),
     StandIn("verify", "farebox.cli.ledger:verify", "Replay the whole ledger: books, balances, hashes, holds."),

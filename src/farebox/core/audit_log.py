@@ -63,6 +63,7 @@ class Action(StrEnum):
     INVITE_USER = "invite_user"
     SET_ROLE = "set_role"
     REMOVE_USER = "remove_user"
+    DELETE_PERSON = "delete_person"
     STOP_MAILS = "stop_mails"
     CREATE_KEY = "create_key"
     EXPIRE_KEY = "expire_key"

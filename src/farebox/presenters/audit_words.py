@@ -406,6 +406,7 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.INVITE_USER: _about("mailed {} a new link to choose a password"),
     Action.SET_ROLE: _user_role,
     Action.REMOVE_USER: _about("removed {} from the account"),
+    Action.DELETE_PERSON: _about("deleted what was kept of a person"),
     Action.STOP_MAILS: _about("ended mails of one kind to {} by a link in one"),
     Action.CREATE_KEY: _key_made,
     Action.EXPIRE_KEY: _key_ends,

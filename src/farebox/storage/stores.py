@@ -19,6 +19,7 @@ from farebox.storage.outgoing.account_mails import AccountMailStore
 from farebox.storage.outgoing.deliveries import DeliveryStore
 from farebox.storage.outgoing.mail_servers import MailServerStore
 from farebox.storage.outgoing.reports import ReportStore
+from farebox.storage.people.erasure import ErasureStore
 from farebox.storage.people.logins import LoginStore
 from farebox.storage.people.sessions import SessionStore
 from farebox.storage.people.users import UserStore
@@ -56,6 +57,7 @@ class Stores(Struct, frozen=True):
     mail_servers: MailServerStore
     logins: LoginStore
     sessions: SessionStore
+    erasure: ErasureStore
     usage: UsageStore
     revenue: RevenueStore
     refusals: RefusalStore
@@ -90,6 +92,7 @@ class Stores(Struct, frozen=True):
             mail_servers=MailServerStore(connector),
             logins=LoginStore(connector),
             sessions=SessionStore(connector),
+            erasure=ErasureStore(connector),
             usage=UsageStore(connector),
             revenue=RevenueStore(connector),
             refusals=RefusalStore(connector),

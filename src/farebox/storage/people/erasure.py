@@ -1,0 +1,71 @@
+"""Deleting a person who was a user of merchants: what is kept of them goes, and no book is touched.
+
+Rows that tell of what was done stay, and name nobody: mails of alerts, and the audit log.
+"""
+
+from msgspec import Struct
+
+from farebox.core.audit_log import AuditEntry
+from farebox.storage.interface import AlreadyExists, Fetch
+from farebox.storage.mailboxes import mailbox_of
+from farebox.storage.subject import SubjectStore
+
+
+class StillRegistered(AlreadyExists):
+    """They are a user of an account still; nothing was changed."""
+
+
+class KeptOfPerson(Struct, frozen=True):
+    """How many rows are kept of a person."""
+
+    logins: int
+    sessions: int
+    report_choices: int
+    account_mails: int
+    alert_mails: int
+    audit_entries: int
+    staff_logins: int
+    """Whether the address is of the operator's staff as well, whose doings are not forgotten."""
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing that could go."""
+        rows = (self.logins, self.sessions, self.report_choices, self.account_mails, self.alert_mails)
+        return not any(rows) and (self.staff_logins > 0 or not self.audit_entries)
+
+
+class ErasureStore(SubjectStore):
+    """People in one database, and the rows that are kept of each."""
+
+    async def kept(self, email: str) -> KeptOfPerson:
+        """Count what is kept of a person, by any address that reaches the same mailbox."""
+        (row,) = await self._rows("kept_of_person", mailbox_of(email), email)
+        return KeptOfPerson(*row)
+
+    async def delete(self, email: str, audit_entry: AuditEntry | None = None) -> KeptOfPerson:
+        """Delete a person, who must be a user of no account, and return what was kept until then.
+
+        Raises:
+            StillRegistered: they are a user of an account.
+        """
+        person = (mailbox_of(email), email)
+        kept: list[KeptOfPerson] = []
+
+        async def write(fetch: Fetch) -> None:
+            ((memberships,),) = await fetch(self._sql["count_memberships"], person[0])
+            if memberships:
+                raise StillRegistered("they are a user of an account")
+            ((*row,),) = await fetch(self._sql["kept_of_person"], *person)
+            kept[:] = [KeptOfPerson(*row)]
+            for (login_id,) in await fetch(self._sql["logins_of_person"], *person):
+                await fetch(self._sql["delete_sessions_of"], login_id)
+                await fetch(self._sql["delete_reports_of"], login_id)
+                await fetch(self._sql["delete_report_choices_of"], login_id)
+                await fetch(self._sql["delete_account_mails_of"], login_id)
+                await fetch(self._sql["delete_login"], login_id)
+            await fetch(self._sql["forget_recipient"], *person)
+            if not kept[0].staff_logins:
+                await fetch(self._sql["forget_in_audit_log"], *person)
+
+        await self._connector.run_in_transaction(write, audit_entry)
+        return kept[0]
