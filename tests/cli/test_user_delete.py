@@ -82,8 +82,8 @@ def test_nothing_of_a_person_is_left_and_everything_of_others_is(shell: Shell) -
     assert "Nothing was changed: this was a dry run.\n" in shell.ok("user", "delete", ANN, "--dry-run").out
 
     # Any address that reaches the mailbox is the person's.
-    said = shell.ok("user", "delete", ANN.upper().replace("NORTHWIND.EXAMPLE", "Northwind.example")).out
-    assert "1  login, with password and one-time codes" in said
+    printed = shell.ok("user", "delete", ANN.upper().replace("NORTHWIND.EXAMPLE", "Northwind.example")).out
+    assert "1  login, with password and one-time codes" in printed
     after = _everything(shell)
     assert ANN.lower() not in after
     assert "198.51.100.7" in after
@@ -120,8 +120,8 @@ def test_the_doings_of_staff_are_not_forgotten(shell: Shell) -> None:
     shell.ok("staff", "add", ANN, "--name", "Ann")
     _live(shell, merchant, ANN, BEN)
     shell.ok("user", "remove", merchant, ANN)
-    said = shell.ok("user", "delete", ANN).out
-    assert "They are support staff as well" in said
+    printed = shell.ok("user", "delete", ANN).out
+    assert "They are support staff as well" in printed
     assert ANN in [entry["subject"] for entry in shell.json("audit")]
 
     async def realms() -> list[Realm]:

@@ -37,6 +37,7 @@ NEW_YEAR: Final = "2099-01-01T00:00:00Z"
 NEXT_YEAR: Final = "2099-01-01T00:00:00.000001Z"
 UMA: Final = "uma@farebox.example"
 ANN: Final = "ann@northwind.example"
+VIC: Final = "vic@northwind.example"
 NAMES: Final = ActorNames({"sam@farebox.example": "Sam"}, {7: "Tess"})
 
 
@@ -179,6 +180,9 @@ async def _merchants(farebox: Farebox, merchant_id: int) -> None:
     for types in (["balance.low", "topup.posted"], []):
         await services.choices.set_mailed(merchant_id, ANN, types, principal=SAM)
     await services.users.remove(merchant_id, ANN, is_owner_needed=False, principal=SAM)
+    await services.users.invite(merchant_id, VIC, Role.VIEWER, principal=None)
+    await services.users.remove(merchant_id, VIC, is_owner_needed=False, principal=None)
+    await services.erasure.delete(VIC, principal=SAM)
     await services.prices.set("image", "0.008", merchant_id=merchant_id, starts=NEW_YEAR, principal=SAM)
     await services.prices.set("audio", "0.25", starts=NEW_YEAR, principal=SAM)
     await services.prices.set("call", None, starts=NEW_YEAR, principal=SAM)
