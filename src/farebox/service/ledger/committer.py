@@ -18,9 +18,9 @@ from farebox.core.commands import Command
 from farebox.core.decide import decide
 from farebox.core.outcomes import Outcome
 from farebox.core.state import BatchState, Decision
-from farebox.core.traced import decide_traced
 from farebox.service.clock import Clock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable, unavailable
+from farebox.service.ledger.traced import decide_traced
 from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.interface import CommitUnknown, Connector, StoreReplaced, StoreUnavailable
 

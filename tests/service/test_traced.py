@@ -8,7 +8,7 @@ from farebox.core.accounts import Account
 from farebox.core.commands import Command, SetThresholds
 from farebox.core.decide import decide
 from farebox.core.state import BatchState
-from farebox.core.traced import decide_traced
+from farebox.service.ledger.traced import decide_traced
 from tests.support.ledger import ANN, BEN, NOBODY, NOW, UNIT
 
 TRACE: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
