@@ -366,7 +366,7 @@ WHOLE_TABLES: Final = {
         "uncollected_between",
         "failed_deliveries",
     ),
-    # What is kept of a person, by their address wherever it stands: rare, and nothing else asks for it.
+    # A person is looked for by address, wherever it stands, to be deleted: rare, and nothing else asks for it.
     *("kept_of_person", "logins_of_person", "forget_recipient", "forget_in_audit_log"),
     # What the operator has sent to its own webhooks once more, of all merchants: by time, as nothing else asks for it.
     "replay_deliveries_of_all",
