@@ -24,13 +24,13 @@ from farebox.storage.people.logins import LoginStore
 from farebox.storage.people.sessions import SessionStore
 from farebox.storage.people.users import UserStore
 from farebox.storage.prices import PriceStore
-from farebox.storage.refusals import RefusalStore
 from farebox.storage.repeats import RepeatStore
-from farebox.storage.revenue import RevenueStore
 from farebox.storage.runway_snapshots import RunwaySnapshotStore
 from farebox.storage.shortfalls import ShortfallStore
+from farebox.storage.sums.refusals import RefusalStore
+from farebox.storage.sums.revenue import RevenueStore
+from farebox.storage.sums.usage import UsageStore
 from farebox.storage.transfers import TransferStore
-from farebox.storage.usage import UsageStore
 from farebox.storage.verifications import VerificationStore
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.insight.quarters import By, chosen_days, read_buckets
-from farebox.storage.usage import UsageStore
+from farebox.storage.sums.usage import UsageStore
 
 _Key: TypeAlias = tuple[int, int, str]
 """When an hour or day starts, a key's number or 0, and a request type."""

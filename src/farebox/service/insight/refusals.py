@@ -21,7 +21,7 @@ from farebox.service.insight import quarters
 from farebox.service.insight.quarters import BUCKET_QUARTERS, By, Days
 from farebox.storage.interface import CommitUnknown
 from farebox.storage.records import OTHER_TYPES, RefusalCount
-from farebox.storage.refusals import RefusalStore
+from farebox.storage.sums.refusals import RefusalStore
 
 WRITE_SECONDS: Final = 5.0
 FORGET_SECONDS: Final = 3600.0

@@ -19,7 +19,7 @@ from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, translated
 from farebox.storage.months import Month
 from farebox.storage.records import BalanceSum, MonthSum
-from farebox.storage.revenue import RevenueStore
+from farebox.storage.sums.revenue import RevenueStore
 
 __all__ = [
     "HISTORY_MONTHS",

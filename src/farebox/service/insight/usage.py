@@ -14,7 +14,7 @@ from farebox.core.state import Decision
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.insight.quarters import By, chosen_days, read_buckets
-from farebox.storage.usage import UsageStore
+from farebox.storage.sums.usage import UsageStore
 
 ROLLUP_TRANSFERS_MIN: Final = 1_000
 """A book with fewer transfers not rolled up yet is left alone: reading so few takes a millisecond."""
