@@ -1,11 +1,9 @@
 """Fixtures that all tests share."""
 
-import asyncio
 import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,12 +11,17 @@ import pytest_asyncio
 from hypothesis import settings
 
 from farebox.bootstrap import Farebox
-from farebox.storage.postgres import PostgresConnector
 from farebox.storage.stores import Stores
-from tests.storage.engines import CitusEngine, Engine, MemoryEngine, PostgresEngine, SqliteEngine
-from tests.support import citus
+from tests.storage.engines import (
+    CitusEngine,
+    Engine,
+    MemoryEngine,
+    PostgresEngine,
+    SqliteEngine,
+    open_without_rows,
+)
+from tests.support import citus, originals
 from tests.support.app_client import AppClient, open_client
-from tests.support.ledger import NOW
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.server import Seeds, open_farebox, seed
 
@@ -55,28 +58,48 @@ def free_port() -> int:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, on each engine in turn."""
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without anything, on each engine in turn."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'farebox.db'}"
+        return f"sqlite:///{tmp_path / 'empty.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
 
 
+@pytest.fixture(scope="session")
+def postgres_original(postgres_server: Databases) -> Iterator[str]:
+    """The URL of the database with the schema that others are copied from."""
+    with originals.postgres_original(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def ledger_url(postgres_server: Databases, postgres_original: str) -> Iterator[str]:
+    """The URL of a database with the schema and no rows, dropped after the test."""
+    with postgres_server.copy(postgres_original) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with the schema and no rows, on each engine in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{originals.copy_ledger(tmp_path / 'farebox.db')}"
+    url: str = request.getfixturevalue("ledger_url")
+    return url
+
+
 @pytest.fixture(scope="module")
-def postgres_ledger(postgres_server: Databases) -> Iterator[PostgresEngine]:
-    """A database with the schema. Making one takes half a second, so the tests of a file share it."""
-    with postgres_server.database() as url, ThreadPoolExecutor(1) as executor:
-        executor.submit(asyncio.run, PostgresConnector(url).migrate(NOW)).result()
+def postgres_ledger(postgres_server: Databases, postgres_original: str) -> Iterator[PostgresEngine]:
+    """A database with the schema, shared by the tests of a file."""
+    with postgres_server.copy(postgres_original) as url:
         yield PostgresEngine(url)
 
 
 @pytest.fixture(scope="module")
 def citus_ledger() -> Iterator[PostgresEngine]:
     """A Citus database with the schema, spread over its workers."""
-    databases = citus.CitusDatabases(citus.URL)
-    with databases.database() as url, ThreadPoolExecutor(1) as executor:
-        executor.submit(asyncio.run, PostgresConnector(url).migrate(NOW)).result()
+    with originals.postgres_original(citus.CitusDatabases(citus.URL)) as url:
         yield CitusEngine(url)
 
 
@@ -85,7 +108,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     """Each engine in turn, for tests that leave the schema as it is."""
     match request.param:
         case "sqlite":
-            return SqliteEngine(tmp_path / "farebox.db")
+            return SqliteEngine(originals.copy_ledger(tmp_path / "farebox.db"))
         case "memory":
             return MemoryEngine()
         case "citus":
@@ -98,10 +121,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
 @pytest.fixture
 async def stores(engine: Engine) -> AsyncIterator[Stores]:
     """An open store on a database with the schema and no rows."""
-    stores = engine.stores()
-    await stores.connector.migrate(NOW)
-    await engine.clear()
-    await stores.connector.open()
+    stores = await open_without_rows(engine)
     yield stores
     await stores.connector.close()
 

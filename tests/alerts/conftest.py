@@ -9,6 +9,7 @@ from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 from tests.alerts.mailserver import MailServer
 from tests.support.ledger import Ledger
+from tests.support.originals import copy_ledger
 
 StartServer = Callable[[MailServer], Awaitable[MailServer]]
 
@@ -16,7 +17,7 @@ StartServer = Callable[[MailServer], Awaitable[MailServer]]
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
     """A ledger with one merchant."""
-    path = tmp_path / "farebox.db"
+    path = copy_ledger(tmp_path / "farebox.db")
     ledger = Ledger(path, Stores.over(SqliteConnector(path)))
     await ledger.open()
     yield ledger

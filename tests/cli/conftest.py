@@ -8,6 +8,4 @@ from tests.cli.shell import Shell
 @pytest.fixture
 def shell(database_url: str) -> Shell:
     """A shell in which the database is ready."""
-    made = Shell(database_url)
-    made.ok("init")
-    return made
+    return Shell(database_url)

@@ -30,8 +30,8 @@ FAR_OFF: Final = 4_102_444_800_000_000
 COMMANDS = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 
 
-def test_init_is_safe_to_repeat(database_url: str) -> None:
-    shell = Shell(database_url)
+def test_init_is_safe_to_repeat(empty_database_url: str) -> None:
+    shell = Shell(empty_database_url)
     names = [name for name, _ in sql.migrations("sqlite")]
     assert f"The database is ready: applied {', '.join(names)}.\n" == shell.ok("init").out
     assert {"applied": [], "notes": []} == shell.json("init")
@@ -425,13 +425,13 @@ def test_events_are_listed_without_a_database() -> None:
     assert set(EVENT_TYPES.values()) == set(nowhere.json("webhook", "events"))
 
 
-def test_init_says_whose_addresses_were_one_mailbox(database_url: str) -> None:
+def test_init_says_whose_addresses_were_one_mailbox(empty_database_url: str) -> None:
     first = {dialect: sql.migrations(dialect)[:3] for dialect in ("sqlite", "postgres")}
     with mock.patch.object(sql, "migrations", first.__getitem__):
-        assert 0 == Shell(database_url).run("init").status
+        assert 0 == Shell(empty_database_url).run("init").status
 
     async def as_they_were() -> None:
-        stores = Stores.over(make_connector(Settings.of(database_url=database_url)))
+        stores = Stores.over(make_connector(Settings.of(database_url=empty_database_url)))
         with mock.patch.object(sql, "migrations", first.__getitem__):
             await stores.connector.open()
 
@@ -446,7 +446,7 @@ def test_init_says_whose_addresses_were_one_mailbox(database_url: str) -> None:
         await stores.connector.close()
 
     asyncio.run(as_they_were())
-    shell = Shell(database_url)
+    shell = Shell(empty_database_url)
     assert "Ann@x.example has a password of its own and is closed at the console; a mailed link" in shell.ok("init").out
     assert {"applied": [], "notes": []} == shell.json("init")
     assert "left one login of several open, ann@x.example: Ann@x.example has" in shell.ok("audit").out

@@ -114,8 +114,8 @@ def test_the_same_address_twice_is_refused(shell: Shell) -> None:
     assert (1, "farebox: ann@acme.example is registered there already\n") == (done.status, done.err)
 
 
-def test_an_empty_database_says_what_to_run(database_url: str) -> None:
-    done = Shell(database_url).run("merchant", "list")
+def test_an_empty_database_says_what_to_run(empty_database_url: str) -> None:
+    done = Shell(empty_database_url).run("merchant", "list")
     assert (1, "farebox: the database has no Farebox schema yet; run: farebox init\n") == (done.status, done.err)
 
 

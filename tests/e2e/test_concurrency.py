@@ -27,7 +27,7 @@ DEPLOYMENTS: Final = (
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The database of the deployment that a test's parameter names."""
     if "PostgreSQL" in request.param:
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("ledger_url")
         assert isinstance(url, str)
         return url
     return f"sqlite:///{tmp_path / 'farebox.db'}"

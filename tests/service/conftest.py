@@ -15,6 +15,7 @@ from farebox.service.operator.prices import Prices
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 from tests.support.ledger import HeldClock
+from tests.support.originals import copy_ledger
 from tests.support.server import Seeds, seed_through
 
 
@@ -43,8 +44,7 @@ class ServiceParts:
 async def ledger(tmp_path: Path) -> AsyncIterator[ServiceParts]:
     """An empty ledger, its committer at work."""
     clock = HeldClock()
-    stores = Stores.over(SqliteConnector(tmp_path / "farebox.db"))
-    await stores.connector.migrate(clock.now())
+    stores = Stores.over(SqliteConnector(copy_ledger(tmp_path / "farebox.db")))
     await stores.connector.open()
     committer = Committer(stores.connector, clock)
     await committer.start()

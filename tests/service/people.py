@@ -19,6 +19,7 @@ from farebox.storage.records import Login, Realm
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 from tests.support.ledger import NOW, HeldClock
+from tests.support.originals import copy_ledger
 
 ANN: Final = "ann@northwind.example"
 PASSWORD: Final = "seven quiet lanterns"
@@ -88,8 +89,7 @@ class PeopleParts:
 @asynccontextmanager
 async def open_people_parts(folder: Path) -> AsyncIterator[PeopleParts]:
     """Open the parts over a new ledger."""
-    stores = Stores.over(SqliteConnector(folder / "farebox.db"))
-    await stores.connector.migrate(NOW)
+    stores = Stores.over(SqliteConnector(copy_ledger(folder / "farebox.db")))
     await stores.connector.open()
     passwords = CountedPasswords()
     yield PeopleParts(stores, passwords)

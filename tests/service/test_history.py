@@ -36,6 +36,7 @@ from farebox.storage.stores import Stores
 from tests.service.books import memory_stores
 from tests.support.effort import examples
 from tests.support.ledger import ANN, NOW, UNIT, HeldClock, account_of, add_merchant, add_price, book, do
+from tests.support.originals import copy_ledger
 from tests.support.watched_stores import watched_stores
 
 CENT: Final = UNIT // 100
@@ -74,10 +75,9 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     """An empty ledger with Ann's account, on each engine in turn."""
     stores: Stores
     if request.param == "sqlite":
-        stores = Stores.over(SqliteConnector(tmp_path / "farebox.db"))
+        stores = Stores.over(SqliteConnector(copy_ledger(tmp_path / "farebox.db")))
     else:
-        stores = Stores.over(PostgresConnector(request.getfixturevalue("postgres_url")))
-    await stores.connector.migrate(NOW)
+        stores = Stores.over(PostgresConnector(request.getfixturevalue("ledger_url")))
     await stores.connector.open()
     await set_up(stores)
     yield stores

@@ -24,7 +24,7 @@ from farebox.service.repeats import Repeats, RequestKey
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.stores import Stores
 from farebox.web.schemas.spending import ChargeRequest, HoldRequest
-from tests.storage.engines import Engine
+from tests.storage.engines import Engine, open_without_rows
 from tests.support.ledger import ANN, BEN, NOW, SECOND, HeldClock, add_merchant, add_price, do, faults
 
 HOUR = 3600 * SECOND
@@ -51,10 +51,7 @@ class Parts:
 
 @asynccontextmanager
 async def running(engine: Engine, clock: Clock) -> AsyncIterator[Parts]:
-    stores = engine.stores()
-    await stores.connector.migrate(NOW)
-    await engine.clear()
-    await stores.connector.open()
+    stores = await open_without_rows(engine)
     committer = Committer(stores.connector, clock)
     await committer.start()
     for merchant_id in (ANN, BEN):

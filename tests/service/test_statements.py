@@ -25,7 +25,7 @@ from farebox.service.statements.reader import LIMITS, PAGE_TRANSFERS_MAX, QueryL
 from farebox.storage.records import Merchant, TransferFilter
 from farebox.storage.stores import Stores
 from tests.service.books import TRANSFERS, keep_book
-from tests.storage.engines import Engine
+from tests.storage.engines import Engine, open_without_rows
 from tests.support.effort import examples
 from tests.support.ledger import ANN, BEN, NOBODY, NOW, SECOND, UNIT, add_merchant, book, do
 
@@ -37,10 +37,7 @@ LATER: Final = NOW + 40 * SECOND
 @pytest.fixture
 async def stores(engine: Engine) -> AsyncIterator[Stores]:
     """An open store with the book of Ann, and Ben's, which has a single transfer."""
-    stores = engine.stores()
-    await stores.connector.migrate(NOW)
-    await engine.clear()
-    await stores.connector.open()
+    stores = await open_without_rows(engine)
     await keep_book(stores)
     await add_merchant(stores, BEN, funds=5)
     yield stores

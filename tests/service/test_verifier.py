@@ -29,8 +29,9 @@ from farebox.storage.columns import HOLD
 from farebox.storage.stores import Stores
 from tests.cli.shell import Shell
 from tests.service.books import GIVEN_KINDS
-from tests.storage.engines import Engine, Refused, SqliteEngine, forget_events
+from tests.storage.engines import Engine, Refused, SqliteEngine, forget_events, open_without_rows
 from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, add_merchant, add_price, book, do
+from tests.support.originals import copy_ledger
 
 ANN_ID: Final = ids.public_id(ids.MERCHANT, ANN)
 BEN_ID: Final = ids.public_id(ids.MERCHANT, BEN)
@@ -45,10 +46,7 @@ async def stores(engine: Engine) -> AsyncIterator[Stores]:
 
 
 async def _open_with_books(engine: Engine) -> Stores:
-    stores = engine.stores()
-    await stores.connector.migrate(NOW)
-    await engine.clear()
-    await stores.connector.open()
+    stores = await open_without_rows(engine)
     await _keep_books(stores)
     # What the books themselves tell is looked at alone; damage to alerts stands in tests of its own.
     await forget_events(engine)
@@ -462,10 +460,7 @@ ALERT_DAMAGES: Final[dict[str, tuple[str, list[str]]]] = {
 
 @pytest.mark.parametrize(("statement", "faults"), ALERT_DAMAGES.values(), ids=ALERT_DAMAGES)
 async def test_damage_to_what_was_told_is_named(engine: Engine, statement: str, faults: list[str]) -> None:
-    stores = engine.stores()
-    await stores.connector.migrate(NOW)
-    await engine.clear()
-    await stores.connector.open()
+    stores = await open_without_rows(engine)
     await _keep_books(stores)
     assert {} == await _audited(stores)
     await engine.execute(f"{statement} AND merchant_id = {ANN}")
@@ -588,7 +583,7 @@ async def test_a_row_that_can_not_be_read_is_a_fault_and_the_audit_goes_on(engin
 
 async def test_a_text_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
     """SQLite alone stores such a thing."""
-    engine = SqliteEngine(tmp_path / "farebox.db")
+    engine = SqliteEngine(copy_ledger(tmp_path / "farebox.db"))
     stores = await _open_with_books(engine)
     await _execute(engine, _transfer(10, "note = CAST(x'ff' AS TEXT)"))
     found = await _audited(stores)
@@ -604,7 +599,7 @@ async def test_a_text_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
 @pytest.fixture
 def damaged_shell(tmp_path: Path) -> Shell:
     """A shell over the books of Ann and Ben, in which a refund of Ann's was deleted."""
-    engine = SqliteEngine(tmp_path / "farebox.db")
+    engine = SqliteEngine(copy_ledger(tmp_path / "farebox.db"))
 
     async def prepare() -> None:
         stores = await _open_with_books(engine)

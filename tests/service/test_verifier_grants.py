@@ -15,7 +15,7 @@ from farebox.service.operator.verifier import Verifier
 from farebox.storage import records
 from farebox.storage.stores import Stores
 from tests.service.books import GRANT_END, keep_spent_grants
-from tests.storage.engines import Engine
+from tests.storage.engines import Engine, open_without_rows
 from tests.support.ledger import ANN, NOW, UNIT, book
 
 LAST: Final = 16
@@ -25,10 +25,7 @@ OTHER_ROW: Final = "says otherwise than its transfers"
 @pytest.fixture
 async def stores(engine: Engine) -> AsyncIterator[Stores]:
     """An open store with a book of given credit."""
-    stores = engine.stores()
-    await stores.connector.migrate(NOW)
-    await engine.clear()
-    await stores.connector.open()
+    stores = await open_without_rows(engine)
     await keep_spent_grants(stores)
     # Opened anew, it has committed nothing itself: what tests do to the book by hand would not go unnoticed else.
     await stores.connector.close()

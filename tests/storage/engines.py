@@ -191,6 +191,15 @@ class MemoryEngine:
         vars(self._connector).update(vars(MemoryConnector()))
 
 
+async def open_without_rows(engine: Engine) -> Stores:
+    """Open the stores over a database that has the schema, and rows only if tests share it: they go."""
+    if not isinstance(engine, SqliteEngine):
+        await engine.clear()
+    stores = engine.stores()
+    await stores.connector.open()
+    return stores
+
+
 async def accepted(engine: Engine, statements: Mapping[str, str]) -> list[str]:
     """Run statements that the database itself must refuse, and name those that it accepted."""
     names = []

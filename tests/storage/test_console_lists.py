@@ -296,12 +296,12 @@ async def test_a_look_is_noted_in_the_audit_log(stores: Stores) -> None:
 # How PostgreSQL goes about it.
 
 
-async def test_a_walk_over_many_merchants_looks_at_each_once(postgres_url: str) -> None:
+async def test_a_walk_over_many_merchants_looks_at_each_once(ledger_url: str) -> None:
     """Each stretch of the walk costs the same: it does not begin at the first merchant's snapshot."""
     merchants, stretch = 20_000, 500
     statement = sql.statements("postgres")["runway_snapshot_ages"]
     numbers = f"FROM generate_series(1, {merchants}) n"
-    async with planning_session(postgres_url) as connection:
+    async with planning_session(ledger_url) as connection:
         await connection.execute(f"INSERT INTO merchant SELECT n, 'Acme', 1 {numbers}")
         await connection.execute(
             "INSERT INTO account (merchant_id, currency, wallet, held, revenue, funding, adjustments, credit_limit,"

@@ -31,7 +31,7 @@ from farebox.storage.records import (
     User,
 )
 from farebox.storage.stores import Stores
-from tests.storage.engines import Engine, Refused
+from tests.storage.engines import Engine, Refused, open_without_rows
 from tests.support.ledger import ANN, BEN, NOBODY, NOW, SECOND, add_merchant, fire, takes_an_entry
 
 ADDRESS: Final = "ann@northwind.example"
@@ -74,10 +74,7 @@ def audit_entry(number: int, **fields: Any) -> AuditEntry:
 @pytest.fixture
 async def stores(engine: Engine) -> AsyncIterator[Stores]:
     """Open stores, with somebody who can sign in."""
-    stores = engine.stores()
-    await stores.connector.migrate(NOW)
-    await engine.clear()
-    await stores.connector.open()
+    stores = await open_without_rows(engine)
     await stores.logins.add(LOGIN)
     yield stores
     await stores.connector.close()

@@ -21,6 +21,7 @@ from farebox.storage.records import ApiKey, Merchant
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.sqlite.file import DatabaseFile, _LogEnd
 from farebox.storage.stores import Stores
+from tests.support.originals import copy_ledger
 
 NOW: Final = 1_700_000_000_000_000
 MERCHANT: Final = 1 << 50
@@ -30,8 +31,7 @@ UNIT: Final = 1_000_000
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
     """An open SQLite file with a merchant of 5 units."""
-    stores = Stores.over(SqliteConnector(tmp_path / "farebox.db"))
-    await stores.connector.migrate(NOW)
+    stores = Stores.over(SqliteConnector(copy_ledger(tmp_path / "farebox.db")))
     await stores.connector.open()
     await stores.merchants.create(
         Merchant(MERCHANT, "Acme", NOW), Account(MERCHANT, "USD"), ApiKey(1, 1, bytes(32), "fb…", NOW, MERCHANT)

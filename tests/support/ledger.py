@@ -330,8 +330,7 @@ class Ledger:
     merchant_id: int = NORTHWIND
 
     async def open(self) -> None:
-        """Make the schema, the merchant and the prices."""
-        await self.stores.connector.migrate(self.clock.now())
+        """Make the merchant and the prices."""
         await self.stores.connector.open()
         await add_merchant(self.stores, self.merchant_id, name="Northwind Imaging")
         await add_price(self.stores, unit_price=UNIT // 2)

@@ -80,9 +80,7 @@ class Databases:
 
     def create_database(self) -> str:
         """Create an empty database with a name of its own, and return its URL."""
-        name = f"farebox_test_{secrets.token_hex(8)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        return self.url(name)
+        return self._create_from("template0")
 
     def drop_database(self, url: str) -> None:
         """Drop a database, whoever is still connected to it."""
@@ -96,6 +94,20 @@ class Databases:
             yield url
         finally:
             self.drop_database(url)
+
+    @contextlib.contextmanager
+    def copy(self, original: str) -> Iterator[str]:
+        """Lend a copy of the database of this URL, to which nobody is connected, for the length of a `with` block."""
+        url = self._create_from(urlsplit(original).path.lstrip("/"))
+        try:
+            yield url
+        finally:
+            self.drop_database(url)
+
+    def _create_from(self, template: str) -> str:
+        name = f"farebox_test_{secrets.token_hex(8)}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
 
     def _execute(self, statement: str) -> list[tuple[Any, ...]]:
         async def execute() -> list[tuple[Any, ...]]:

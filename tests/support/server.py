@@ -37,6 +37,7 @@ from farebox.service.people.api_keys import Principal, digest
 from farebox.storage.records import Login, Realm
 from tests.support import plain_http
 from tests.support.clock import StoppableClock
+from tests.support.originals import copy_ledger_to
 
 START_TIMEOUT_S: Final = 60
 STOP_TIMEOUT_S: Final = 30
@@ -237,6 +238,7 @@ class Seeds:
 @contextlib.asynccontextmanager
 async def open_farebox(database_url: str, **settings: str) -> AsyncIterator[Farebox]:
     """Create a database's schema, if it has none, and open Farebox's parts over it within this process."""
+    copy_ledger_to(database_url)
     farebox = Farebox.build(Settings.of(database_url=database_url, **settings), clock=StoppableClock())
     await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
