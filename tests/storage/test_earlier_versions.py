@@ -1,8 +1,9 @@
 """Databases that earlier programs left: brought up to date with all that is in them, whatever version they are of."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -43,6 +44,7 @@ from tests.support.ledger import (
     fire,
     merchant_key,
 )
+from tests.support.originals import copy_ledger
 from tests.support.postgres import Databases
 from tests.support.revenue_books import CURRENCIES, RevenueWriter, seeded_writer
 from tests.support.revenue_scan import scanned
@@ -54,14 +56,14 @@ MERCHANTS: Final = (ANN, BOB)
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def engines(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Engine, Engine]]:
-    """Two databases without anything, on each engine in turn."""
+    """A database with today's schema and one without anything, on each engine in turn."""
     if request.param == "sqlite":
-        yield SqliteEngine(tmp_path / "one.db"), SqliteEngine(tmp_path / "other.db")
+        yield SqliteEngine(copy_ledger(tmp_path / "one.db")), SqliteEngine(tmp_path / "other.db")
         return
     server: Databases = request.getfixturevalue("postgres_server")
-    with ExitStack() as stack:
-        one, other = (PostgresEngine(stack.enter_context(server.database())) for _ in range(2))
-        yield one, other
+    original: str = request.getfixturevalue("postgres_original")
+    with server.copy(original) as one, server.database() as other:
+        yield PostgresEngine(one), PostgresEngine(other)
 
 
 @pytest.mark.parametrize("version", range(1, VERSIONS))
@@ -70,7 +72,6 @@ async def test_a_database_of_an_earlier_version_keeps_all_that_is_in_it(
 ) -> None:
     full, earlier = engines
     stores = full.stores()
-    await stores.connector.migrate(NOW)
     await stores.connector.open()
     await (keep_book if version <= GRANTS else keep_given_book)(stores)
     await add_merchant(stores, BOB)
@@ -121,7 +122,6 @@ async def test_books_of_before_rules_have_free_requests_from_then_on_and_one_ver
 ) -> None:
     full, earlier = engines
     stores = full.stores()
-    await stores.connector.migrate(NOW)
     await stores.connector.open()
     await keep_book(stores)
     await forget_events(full)
@@ -190,7 +190,6 @@ REVENUE: Final = [name for name, _ in sql.migrations("sqlite")].index("0015_reve
 async def test_months_of_before_are_those_of_the_books_whatever_was_rolled_up(engines: tuple[Engine, Engine]) -> None:
     full, earlier = engines
     stores = full.stores()
-    await stores.connector.migrate(NOW)
     await stores.connector.open()
     writer = await seeded_writer(stores)
     december = Month(2026, 12)
@@ -246,11 +245,11 @@ async def test_hours_of_before_are_those_of_the_books_whatever_was_rolled_up(eng
 
 @pytest.mark.parametrize("table", ["usage_mark", "usage_quarter"])
 async def test_hours_begin_at_one_moment_while_an_earlier_server_rolls_up(
-    postgres_server: Databases, table: str
+    postgres_server: Databases, postgres_original: str, table: str
 ) -> None:
     """It rolls a book up further while the migration waits for one of the two tables that it reads."""
-    with ExitStack() as stack:
-        full, earlier = (PostgresEngine(stack.enter_context(postgres_server.database())) for _ in range(2))
+    with postgres_server.copy(postgres_original) as one, postgres_server.database() as other:
+        full, earlier = PostgresEngine(one), PostgresEngine(other)
         expected = await _spend_by_hour(full)
         await _leave_as_version(HOURS, full, earlier)
         stores, statements = earlier.stores(), sql.statements("postgres")
@@ -271,7 +270,6 @@ async def test_hours_begin_at_one_moment_while_an_earlier_server_rolls_up(
 async def _spend_by_hour(full: Engine) -> Mapping[int, Mapping[int, int]]:
     """Write books of which one is rolled up in part, and tell what was spent in each hour."""
     stores = full.stores()
-    await stores.connector.migrate(NOW)
     await stores.connector.open()
     writer = await seeded_writer(stores)
     for number in range(8):
@@ -302,7 +300,6 @@ async def test_an_earlier_server_goes_on_while_the_database_comes_up_to_date(
 ) -> None:
     full, earlier = engines
     stores = full.stores()
-    await stores.connector.migrate(NOW)
     await stores.connector.open()
     await keep_book(stores)
     await do(stores, TopUp(ANN, 1_000 * UNIT, "more"), now=NOW + 10**8)
@@ -312,7 +309,7 @@ async def test_an_earlier_server_goes_on_while_the_database_comes_up_to_date(
         await do(stores, charge(1, f"charge {number}"), now=NOW + 10**8 + number)
     expected = await everything(stores, [ANN])
     await stores.connector.close()
-    columns = await _columns(earlier, "transfer")
+    columns = (await _columns(earlier))["transfer"]
     written = await full.execute(
         f"SELECT {', '.join(columns)} FROM transfer WHERE seq >= {first_seq} ORDER BY merchant_id, seq"
     )
@@ -393,7 +390,6 @@ async def earlier_server(engine: Engine) -> AsyncIterator[Callable[[dict[str, An
 async def test_units_that_were_counted_keep_to_the_unit_that_their_prices_have(engines: tuple[Engine, Engine]) -> None:
     full, earlier = engines
     stores = full.stores()
-    await stores.connector.migrate(NOW)
     await stores.connector.open()
     await add_merchant(stores)
     daily, monthly, uncounted = (
@@ -442,7 +438,6 @@ async def test_thresholds_of_before_keep_their_states_and_those_of_new_books_wai
 ) -> None:
     full, earlier = engines
     stores = full.stores()
-    await stores.connector.migrate(NOW)
     await stores.connector.open()
     silent = (Threshold(100 * UNIT, False),)
     for number in range(4):
@@ -514,7 +509,6 @@ async def test_keys_accounts_and_requests_of_before_belong_to_those_whom_the_aud
 ) -> None:
     full, earlier = engines
     stores = full.stores()
-    await stores.connector.migrate(NOW)
     await stores.connector.open()
     await add_merchant(stores)
     for email, number in NUMBERS.items():
@@ -594,25 +588,30 @@ async def _leave_as_version(version: int, full: Engine, earlier: Engine) -> None
     first = {dialect: sql.migrations(dialect)[:version] for dialect in ("sqlite", "postgres")}
     with mock.patch.object(sql, "migrations", first.__getitem__):
         assert version == len(await earlier.stores().connector.migrate(NOW))
+    columns_of = await _columns(earlier)
     # What refers to other rows comes after them.
     for table in reversed(TABLES):
-        former, names = (table, {}) if await _columns(earlier, table) else _FORMER.get(table, (table, {}))
-        columns = await _columns(earlier, former)
+        former, names = (table, {}) if table in columns_of else _FORMER.get(table, (table, {}))
+        columns = columns_of.get(former, [])
         today = [next((new for new, old in names.items() if old == column), column) for column in columns]
-        for row in await full.execute(f"SELECT {', '.join(today)} FROM {table}") if columns else ():
-            values = ", ".join(_literal(earlier, value) for value in row)
-            await earlier.execute(f"INSERT INTO {former} ({', '.join(columns)}) VALUES ({values})")
+        rows = await full.execute(f"SELECT {', '.join(today)} FROM {table}") if columns else ()
+        if values := ", ".join(f"({', '.join(_literal(earlier, value) for value in row)})" for row in rows):
+            await earlier.execute(f"INSERT INTO {former} ({', '.join(columns)}) VALUES {values}")
 
 
-async def _columns(engine: Engine, table: str) -> list[str]:
+async def _columns(engine: Engine) -> dict[str, list[str]]:
+    """Name the columns of each table, in their order, but for those that the database itself computes."""
     if isinstance(engine, SqliteEngine):
-        asked = f"SELECT name FROM pragma_table_info('{table}')"
+        asked = "SELECT s.name, c.name FROM sqlite_schema s, pragma_table_info(s.name) c WHERE s.type = 'table'"
     else:
         asked = (
-            f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attnum > 0"
-            " AND attgenerated = ''"
+            "SELECT relname, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relkind = 'r'"
+            " AND relnamespace = 'public'::regnamespace AND attnum > 0 AND attgenerated = '' ORDER BY c.oid, attnum"
         )
-    return [name for (name,) in await engine.execute(asked)]
+    columns: defaultdict[str, list[str]] = defaultdict(list)
+    for table, name in await engine.execute(asked):
+        columns[table].append(name)
+    return columns
 
 
 async def _is_table(full: Engine, earlier: Engine, table: str, version: int) -> bool:
@@ -620,7 +619,7 @@ async def _is_table(full: Engine, earlier: Engine, table: str, version: int) -> 
     dialect = "sqlite" if isinstance(earlier, SqliteEngine) else "postgres"
     scripts = "".join(script for _, script in sql.migrations(dialect)[:version])
     names = (table, _FORMER.get(table, (table, {}))[0])
-    return any(f"CREATE TABLE {name} (" in scripts for name in names) and bool(await _columns(full, table))
+    return any(f"CREATE TABLE {name} (" in scripts for name in names) and table in await _columns(full)
 
 
 def _literal(engine: Engine, value: Any) -> str:
