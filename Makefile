@@ -14,7 +14,8 @@ PEERS := $(VENV)/backtest
 RELEASE := $(VENV)/release
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest
-SPREAD := --numprocesses $(WORKERS) --dist loadfile
+# In the order of tests/conftest.py: the files that take longest first.
+SPREAD := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CLIENT := clients/python
 CHECKED := src $(CLIENT) tests benchmarks examples tools
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -29,6 +30,17 @@ from tests.support.server import Seeds, open_farebox, seed
 # developer's run looks for new examples.
 settings.register_profile("farebox", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("farebox")
+
+_LONG: Final = (
+    *("tests/torture/", "tests/web/test_schemathesis.py", "tests/simulation/", "tests/gateways/", "tests/e2e/"),
+    *("tests/browser/", "tests/docs/", "tests/fuzz/"),
+)
+"""What takes up to minutes a file, though some of these files have few tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that of several processes none is left alone with it in the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
 @pytest.fixture(scope="session")
