@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
+from farebox.core.alerts import AlertKind
 from farebox.core.commands import CaptureHold, Charge, Command, CreateHold, ExpireHold, Payer, Refund, ReleaseHold
 from farebox.core.credit.budgets import Budget, BudgetUnit
 from farebox.core.credit.shortfalls import Above
@@ -26,6 +27,7 @@ from tests.support.ledger import (
     do,
     everything,
     faults,
+    loaded,
     merchant_key,
 )
 
@@ -106,6 +108,26 @@ async def test_the_limit_is_told_that_goes_on_for_longest(stores: Stores) -> Non
         assert (outcome.message or "").endswith(words)
     await moved(stores, charged(2, "charge"))
     assert [2] * 4 == list((await spent(stores)).values())
+
+
+@every_store
+async def test_a_limit_that_is_reached_is_told_once_in_its_period_over_all_batches(stores: Stores) -> None:
+    await a_ledger(stores)
+    await limit(stores, (BudgetUnit.DAY, 5))
+    await moved(stores, charged(3, "charge"))
+    for number in range(3):
+        assert Code.KEY_BUDGET_EXCEEDED is (await only(stores, charged(3, f"refused {number}"))).code
+        (budget,) = await stores.budgets.list(ANN)
+        assert FIRST == budget.told_starts_at
+    # The limit stays told, whatever is spent or goes back meanwhile.
+    last = await moved(stores, charged(2, "another"))
+    await moved(stores, Refund(ANN, last.seq, "refund"))
+    (met,) = (await loaded(stores, charged(4, "refused again"))).budgets.values()
+    assert await stores.budgets.list(ANN) == list(met)
+    await only(stores, charged(4, "refused again"))
+    await only(stores, charged(6, "the next day"), FIRST + DAY)
+    alerts = await stores.deliveries.alerts(ANN, 9)
+    assert 2 == len([alert for alert in alerts if alert.kind == AlertKind.BUDGET_REACHED])
 
 
 @every_store

@@ -110,8 +110,8 @@ def _state_from_rows(found: Iterable[Any], first_grants: list[Grant]) -> BatchSt
         elif what == "grant":
             first_grants.append(_grant_from_parts(name, digest, numbers))
         elif what == "budget":
-            merchant_id, budget_id, unit, amount, starts_at, spent = numbers
-            budget = Budget(merchant_id, budget_id, unit, amount, name, starts_at, spent)
+            merchant_id, budget_id, unit, amount, *times = numbers
+            budget = Budget(merchant_id, budget_id, unit, amount, name, *times)
             budgets.setdefault((merchant_id, budget_id), []).append(budget)
         else:
             transfer = rows.transfer_from_row(row[_TAG_WIDTH:])

@@ -80,7 +80,9 @@ FROM staff_key WHERE digest = ANY($2::bytea[])
 UNION ALL
 SELECT 'key', NULL, digest, numbers, {transfer.nulls} FROM spender
 UNION ALL
-SELECT 'budget', b.zone, NULL, ARRAY[b.merchant_id, b.budget_id, b.unit, b.amount, b.starts_at, b.spent], {transfer.nulls}
+SELECT 'budget', b.zone, NULL, ARRAY[
+    b.merchant_id, b.budget_id, b.unit, b.amount, b.starts_at, b.spent, b.told_starts_at
+], {transfer.nulls}
 FROM (SELECT DISTINCT merchant_id, budget_id FROM spender WHERE budget_id IS NOT NULL) s
 CROSS JOIN LATERAL (
     SELECT {budget} FROM key_budget
