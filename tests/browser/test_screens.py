@@ -16,6 +16,7 @@ from farebox.bootstrap import Farebox
 from farebox.cli import demo
 from farebox.core import ids
 from farebox.core.alerts import AlertKind
+from farebox.service.people.warnings import PATH as WARNINGS_PATH
 from farebox.service.reports.choices import ReportKind
 from farebox.service.reports.links import PATH as REPORTS_PATH
 from farebox.service.statements.reader import Selection
@@ -96,7 +97,12 @@ async def path_of(site: Site, path: str) -> str:
 
 
 async def link_of(farebox: Farebox, site: Site, path: str) -> str:
-    """Write what a link to end the owner's mails names: those of an alert, or reports."""
+    """Write what a link to end mails names: the owner's of an alert, or reports, or warnings of the staff."""
+    if path.startswith(WARNINGS_PATH):
+        staff = await farebox.stores.logins.find(Realm.SUPPORT, demo.STAFF)
+        assert staff is not None
+        url = await farebox.services.warning_choices.url(staff.login_id, AlertKind.UNUSUAL_SPENDING, public_url="")
+        return url.removeprefix(WARNINGS_PATH)
     login = await farebox.stores.logins.find(Realm.MERCHANT, OWNER)
     assert login is not None
     if path.startswith(REPORTS_PATH):
