@@ -1,5 +1,6 @@
 """Single texts: amounts, names, ids, keys, times, time zones. Each is held against a slow reading of the rule."""
 
+import hashlib
 import string
 import unicodedata
 from calendar import monthrange
@@ -201,7 +202,11 @@ def _check_id(text: str) -> None:
             assert text == ids.book_id(prefix, merchant_id=found[0], seq=found[1])
 
 
+IMPORTED: Final = string.ascii_letters + string.digits + "._~+/=-"
+"""Of which keys that other systems gave out are made."""
+
 KEYS: Final = one_of(
+    edited(joined(just("sk-", "key_", "fb-", "fbz_", "mer_", ""), chars(IMPORTED, 300, at_least=15))),
     edited(joined(just("fbm_"), chars("01234567", 1, at_least=1), chars(CROCKFORD, 38, at_least=38))),
     edited(joined(just("fbs_", "fbu_", "fbx_", "FBS_"), chars(CROCKFORD, 26, at_least=26))),
     lambda random: api_keys.make_key(KeyKind.MERCHANT, random.getrandbits(63)),
@@ -209,9 +214,20 @@ KEYS: Final = one_of(
 )
 
 
+def _may_be_imported(text: str) -> bool:
+    """Whether another system may have given a key out: it is long, and does not begin as Farebox's own texts do."""
+    is_own = text.startswith(ids.MERCHANT) or (
+        text[:2] == "fb" and text[2:3] in string.ascii_lowercase and text[3:4] == "_"
+    )
+    is_text = text[:1].isalnum() and not set(text) - {*IMPORTED}
+    return is_text and 24 <= len(text) <= 255 and not is_own
+
+
 def _key_model(text: str) -> tuple[KeyKind, int | None] | None:
     kind = {"fbm_": KeyKind.MERCHANT, "fbs_": KeyKind.SERVICE, "fbu_": KeyKind.SUPPORT}.get(text[:4])
     rest = text[4:]
+    if _may_be_imported(text):
+        return KeyKind.MERCHANT, None
     if kind is None or set(rest) - set(CROCKFORD):
         return None
     if kind != KeyKind.MERCHANT:
@@ -223,6 +239,7 @@ def _key_model(text: str) -> tuple[KeyKind, int | None] | None:
 def _check_key(text: str) -> None:
     expected, key = _key_model(text), api_keys.parse_key(text)
     assert expected == (None if key is None else (key.kind, key.merchant_id))
+    assert _may_be_imported(text) == (key is not None and key.is_imported)
     payer = api_keys.parse_payer(text)
     if text.startswith(ids.MERCHANT):
         number = _outcome(lambda: parsing.parse_public_id(ids.MERCHANT, text), parsing.InvalidId)
@@ -233,7 +250,9 @@ def _check_key(text: str) -> None:
         assert payer is not None
         assert (expected[1], api_keys.digest(text)) == (payer.merchant_id, payer.digest)
     if key is not None:
-        assert api_keys.digest(text) == key.digest
+        sha256_digest = hashlib.sha256(text.encode()).digest()
+        of_another = hashlib.blake2b(sha256_digest, digest_size=32, person=b"sha256 of a key").digest()
+        assert (of_another if key.is_imported else api_keys.digest(text)) == key.digest
         assert api_keys.hint(text) == f"{text[:4]}…{text[-4:]}"
 
 
