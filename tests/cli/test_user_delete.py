@@ -7,9 +7,12 @@ from typing import Final
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
+from farebox.storage.interface import NotFound
 from farebox.storage.records import DeliveryState, Realm
 from tests.cli.shell import Shell
+from tests.support.ledger import SECOND
 from tests.support.server import open_farebox
 
 ANN: Final = "Ann@northwind.example"
@@ -112,6 +115,25 @@ def test_mails_that_wait_are_withdrawn_and_those_that_went_stay_sent(shell: Shel
             }
 
     assert {"removed": DeliveryState.WITHDRAWN, BEN: DeliveryState.WAITING} == asyncio.run(states())
+
+
+def test_a_mail_that_was_on_its_way_brings_nothing_back(shell: Shell) -> None:
+    """A mail server's answer names the person; it may come after they were deleted."""
+    merchant = shell.merchant()
+    _live(shell, merchant, ANN)
+    shell.ok("user", "remove", merchant, ANN)
+
+    async def delete_while_it_is_sent() -> None:
+        async with open_farebox(shell.database_url) as farebox:
+            deliveries, now = farebox.stores.deliveries, farebox.clock.now()
+            (mail,) = await deliveries.claim_mails(now, lease_until=now + 60 * SECOND, limit=9, after=0)
+            assert ANN == mail.email
+            await farebox.services.erasure.delete(ANN, principal=None)
+            with pytest.raises(NotFound):
+                await deliveries.settle(replace(mail, last_error=f"550 <{ANN}>: no such user"))
+
+    asyncio.run(delete_while_it_is_sent())
+    assert ANN.lower() not in _everything(shell)
 
 
 def test_the_doings_of_staff_are_not_forgotten(shell: Shell) -> None:

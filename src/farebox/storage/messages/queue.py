@@ -101,7 +101,8 @@ class MessageQueueStore(SubjectStore):
         Raises:
             NotFound: no such delivery.
         """
-        outcome = (delivery.state, delivery.attempts, delivery.next_attempt_at, delivery.sent_at, delivery.last_error)
+        attempted = (delivery.state, delivery.attempts, delivery.next_attempt_at)
+        outcome = (*attempted, delivery.sent_at, delivery.last_error, delivery.email)
 
         async def write(fetch: Fetch) -> None:
             if not await fetch(self._sql["settle_delivery"], *delivery.key, *outcome):

@@ -152,9 +152,10 @@ class DeliveryStore(SubjectStore):
         """Write what became of a claimed delivery: state, attempts, next attempt, last error and time.
 
         Raises:
-            NotFound: no such delivery.
+            NotFound: no such delivery, or its recipient was deleted: what a mail server said of them is not to be kept.
         """
-        outcome = (delivery.state, delivery.attempts, delivery.next_attempt_at, delivery.sent_at, delivery.last_error)
+        attempted = (delivery.state, delivery.attempts, delivery.next_attempt_at)
+        outcome = (*attempted, delivery.sent_at, delivery.last_error, delivery.email)
         await self._change("settle_delivery", *delivery.key, *outcome, missing="no such delivery")
 
     async def retry_mails(self, now: int) -> int:

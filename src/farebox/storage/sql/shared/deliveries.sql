@@ -85,9 +85,9 @@ WHERE o.merchant_id = $1 AND o.alert_number > $2 AND o.channel = $3 AND o.recipi
     AND a.kind = $5 AND a.threshold IS NOT DISTINCT FROM $6
 LIMIT 1;
 
--- settle_delivery: write what became of a delivery
+-- settle_delivery: write what became of a delivery, unless its recipient was forgotten meanwhile
 UPDATE delivery SET state = $5, attempts = $6, next_attempt_at = $7, sent_at = $8, last_error = $9
-WHERE merchant_id = $1 AND alert_number = $2 AND channel = $3 AND recipient_id = $4 RETURNING recipient_id;
+WHERE merchant_id = $1 AND alert_number = $2 AND channel = $3 AND recipient_id = $4 AND email = $10 RETURNING recipient_id;
 
 -- all_mails: list the mails that alerts owe, newest first
 SELECT {alert of a}, {delivery of o}
