@@ -69,3 +69,13 @@ def test_a_file_that_cant_be_used_is_told_of_and_the_mails_are_written_all_the_s
     assert 1 == done.status
     assert "alert.html fails in line 1: 'nothing' is undefined; the built-in one is used" in done.out
     assert (folder / "frozen.html").exists()
+
+
+def test_a_folder_that_cant_be_written_is_named(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "a file"
+    file.write_text("")
+    done = shell.run("mail", "preview", str(file / "samples"))
+    assert (2, f"farebox: {file / 'samples'}: Not a directory\n") == (done.status, done.err)
+    (tmp_path / "taken" / "index.html").mkdir(parents=True)
+    done = shell.run("mail", "preview", str(tmp_path / "taken"), "--json")
+    assert (2, True) == (done.status, "unwritable_folder" in done.out + done.err)

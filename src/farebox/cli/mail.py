@@ -1,5 +1,6 @@
 """Commands about mails: what they look like, with the operator's own templates, name and logo."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +9,7 @@ import click
 from farebox.alerts.samples.mails import Sample, sample_mails
 from farebox.alerts.samples.pages import opened_page, overview_page
 from farebox.background import make_mail_settings
-from farebox.cli.context import FAILED, add_json_option, answer, counted, guarded
+from farebox.cli.context import FAILED, MISUSED, add_json_option, answer, counted, fail, guarded
 from farebox.config import Settings
 from farebox.service.languages import LANGUAGE_NAMES, language
 
@@ -32,11 +33,11 @@ def mail_preview(folder: Path, code: str | None, *, is_json: bool) -> None:
     def preview() -> None:
         settings = Settings.load()
         mail_settings, problems = make_mail_settings(settings)
-        folder.mkdir(parents=True, exist_ok=True)
         samples = list(sample_mails(mail_settings, language(code or settings.language)))
-        for sample in samples:
-            _write(folder, sample)
-        (folder / OVERVIEW).write_text(overview_page(samples), encoding="utf-8")
+        try:
+            _write_all(folder, samples)
+        except OSError as error:
+            fail("unwritable_folder", f"{folder}: {error.strerror or error}", MISUSED, is_json=is_json)
         data = {"folder": str(folder), "mails": [sample.name for sample in samples], "problems": list(problems)}
         lines = [
             f"{counted(len(samples), 'mail')} written to {folder}; {folder / OVERVIEW} shows all of them.",
@@ -47,6 +48,13 @@ def mail_preview(folder: Path, code: str | None, *, is_json: bool) -> None:
             raise SystemExit(FAILED)
 
     guarded(preview, is_json=is_json)
+
+
+def _write_all(folder: Path, samples: Sequence[Sample]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for sample in samples:
+        _write(folder, sample)
+    (folder / OVERVIEW).write_text(overview_page(samples), encoding="utf-8")
 
 
 def _write(folder: Path, sample: Sample) -> None:
