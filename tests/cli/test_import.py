@@ -101,6 +101,24 @@ def test_what_was_changed_since_is_left_as_it_is(shell: Shell, export: str) -> N
     assert key["revokedAt"] is not None
 
 
+def test_prices_that_were_changed_or_retired_since_are_left_as_they_are(shell: Shell, export: str) -> None:
+    files(
+        Path(export), prices="type,unit_price,starts_at\nimage,0.008,\nscan,1,\ncall,2,\ncall,3,2990-01-01T00:00:00Z\n"
+    )
+    assert 4 == shell.json("import", export)["files"]["prices.csv"]["new"]
+    shell.ok("price", "set", "image", "0.02")
+    shell.ok("price", "retire", "scan")
+    before = shell.json("price", "list")
+    again = shell.json("import", export)
+    assert {"new": 0, "waiting": 0, "there": 4} == again["files"]["prices.csv"]
+    assert before == shell.json("price", "list")
+    # A type that nobody has priced comes all the same.
+    files(Path(export), prices="type,unit_price\nimage,0.008\nscan,1\nmerge,5\n")
+    assert {"new": 1, "waiting": 0, "there": 2} == shell.json("import", export)["files"]["prices.csv"]
+    assert "5.00" in {price["unitPrice"] for price in shell.json("price", "list") if price["type"] == "merge"}
+    assert len(before) + 1 == len(shell.json("price", "list"))
+
+
 def test_a_byte_order_mark_and_crlf_are_read(shell: Shell, tmp_path: Path) -> None:
     folder = Path(files(tmp_path / "x", balances=""))
     (folder / "merchants.csv").write_bytes(BOM + b'reference,name,currency\r\na,"A\r\n",USD\r\n')
@@ -187,6 +205,14 @@ GOOD: Final = "reference,name,currency\na,Acme,USD\n"
             "prices.csv, line 2, type: a request type is 1 to 200 of A-Z",
         ),
         ({"prices": "type,unit_price\nimage,free\n"}, "prices.csv, line 2, unit_price: 'free' is not an amount"),
+        (
+            {"prices": "type,unit_price\nimage,1\nimage,2\n"},
+            "prices.csv, line 3, type: this stands twice in the file",
+        ),
+        (
+            {"prices": "type,unit_price,starts_at\nimage,1,\nscan,1,2020-01-01T00:00:00Z\n"},
+            "prices.csv, line 3, starts_at: a start in the past",
+        ),
         ({"people": "email\n"}, "people.csv: this is no file of an import; its name is one of merchants.csv"),
         ({}, "FILE: there is no file of an import here"),
     ],

@@ -72,6 +72,11 @@ class Batches:
         with translated():
             return dict(await self._stores.api_keys.imported_owners([key.digest for key in keys]))
 
+    async def priced_types(self) -> set[str]:
+        """Tell which request types have a default price, had one, or are to have one."""
+        with translated():
+            return {version.request_type for version in await self._stores.prices.list(None)}
+
     async def note(self, audit_entry: AuditEntry | None) -> None:
         """Write an entry of the audit log."""
         with translated():

@@ -14,7 +14,8 @@ from farebox.core.audit_log import Action
 from farebox.core.currencies import fits_minor_unit, format_money_with_code, too_fine
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
-from farebox.service.catalogue.imports import ListImport, PriceImports
+from farebox.service import inputs
+from farebox.service.catalogue.imports import Comparison, ListImport, PriceImports
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput
 from farebox.service.importing.batches import BATCH_ROWS, BalanceResult, Batches
@@ -132,7 +133,7 @@ class Imports:
             for balances in _in_batches(_good_rows(files[BALANCES], read_balance)):
                 await self._add_balances([row for row in balances if row.amount], principal)
         if PRICES in files:
-            await self._price_imports.make(_price_list(files[PRICES]), principal=principal)
+            await self._add_prices(files[PRICES], principal)
         if KEYS in files:
             for keys in _in_batches(_good_rows(files[KEYS], read_key)):
                 owners = await self._batches.owners(keys)
@@ -144,6 +145,16 @@ class Imports:
         for result in await self._batches.add_balances(balances, principal):
             if not result.outcome.is_ok:
                 raise InvalidInput(f"{BALANCES}, {result.row.reference}", result.outcome.message or "it was refused")
+
+    async def _add_prices(self, path: Path, principal: Principal) -> None:
+        there, problems = await self._batches.priced_types(), Problems()
+        rows = [item for item in _price_rows(path, problems) if item[1] not in there]
+        problems.ensure_none()
+        if rows:
+            # A start may have passed since all was checked.
+            _note_left_out(await self._price_imports.compare(_price_list(rows)), rows, problems)
+            problems.ensure_none()
+            await self._price_imports.make(_price_list(rows), principal=principal)
 
 
 class _ImportCheck:
@@ -271,23 +282,21 @@ class _ImportCheck:
                 counts.show(item.reference, " ".join(filter(None, (item.hint, item.name))))
 
     async def _check_prices(self) -> None:
-        problems = Problems()
+        problems, counts, new = Problems(), self._plan.files[PRICES], []
         try:
-            for row in read_rows(self._files[PRICES], COLUMNS[PRICES]):
-                read_price(row, problems)
-            if problems:
-                self._problems.take(problems)
-                return
-            comparison = await self._price_imports.compare(_price_list(self._files[PRICES]))
+            rows = _price_rows(self._files[PRICES], problems)
+            there = await self._batches.priced_types()
+            new = [item for item in rows if item[1] not in there]
+            counts.new, counts.there = len(new), len(rows) - len(new)
+            if new and not problems:
+                _note_left_out(await self._price_imports.compare(_price_list(new)), new, problems)
         except InvalidInput as error:
-            self._problems.add(error.field, error.message)
-            return
-        counts = self._plan.files[PRICES]
-        counts.new, counts.there = len(comparison.changes), len(comparison.differences) - len(comparison.changes)
-        prices = {row.cells["type"]: row.cells["unit_price"] for row in read_rows(self._files[PRICES], COLUMNS[PRICES])}
-        for change in comparison.changes[:SHOWN_ROWS]:
-            request_type = change.listed.request_type
-            counts.show(request_type, f"{prices[request_type]} a request, {change.change.value}")
+            problems.add(error.field, error.message)
+        self._problems.take(problems)
+        for row, request_type in new[:SHOWN_ROWS] if not problems else ():
+            starts_at = row.cells["starts_at"]
+            words = f"{row.cells['unit_price']} a request, {f'from {starts_at} on' if starts_at else 'new'}"
+            counts.show(request_type, words)
 
 
 _TWICE: Final = "this stands twice in the file; only one of the two can be meant"
@@ -340,11 +349,39 @@ def _good_rows(path: Path, read: Callable[[Row, Problems], _Checked | None]) -> 
             yield item
 
 
-def _price_list(path: Path) -> ListImport:
-    problems = Problems()
-    rows = [(row, read_price(row, problems) or "") for row in read_rows(path, COLUMNS[PRICES])]
-    problems.ensure_none()
+def _price_rows(path: Path, problems: Problems) -> list[tuple[Row, str]]:
+    """Read the prices of a file, each with its type; two of a type that start at one time are a problem."""
+    found, seen = [], set()
+    for row in read_rows(path, COLUMNS[PRICES]):
+        request_type = read_price(row, problems)
+        if request_type is None:
+            continue
+        place = _price_place(row, request_type)
+        if place in seen:
+            problems.add(row.place("type"), _TWICE)
+        seen.add(place)
+        found.append((row, request_type))
+    return found
+
+
+def _price_place(row: Row, request_type: str) -> tuple[str, int | None]:
+    """Tell whose price a good row has and when it starts; None for at once."""
+    starts_at = row.cells["starts_at"]
+    return request_type, inputs.time("starts_at", starts_at) if starts_at else None
+
+
+def _price_list(rows: list[tuple[Row, str]]) -> ListImport:
     return ListImport(data=msgspec.json.encode(price_list_of(rows)))
+
+
+def _note_left_out(comparison: Comparison, rows: list[tuple[Row, str]], problems: Problems) -> None:
+    """Note the prices that an import of these rows would leave out."""
+    by_place = {_price_place(row, request_type): row for row, request_type in rows}
+    for difference in comparison.differences:
+        problem, listed_as = difference.listed.problem, difference.listed
+        if problem is not None:
+            row = by_place[listed_as.request_type, listed_as.starts_at]
+            problems.add(row.place("starts_at"), f"{problem.reason}: {problem.detail}")
 
 
 _Item = TypeVar("_Item")
