@@ -5,7 +5,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account
+from farebox.core.alerts import AlertKind
 from farebox.core.commands import Command, SetThresholds
+from farebox.core.credit.grants import Grant
 from farebox.core.decide import decide
 from farebox.core.state import BatchState
 from farebox.service.ledger.traced import decide_traced
@@ -42,3 +44,16 @@ def test_each_alert_names_the_trace_of_its_own_command_and_the_rest_is_decided_a
     assert plain.outcomes == traced.outcomes
     assert plain.alerts == [replace(alert, traceparent=None) for alert in traced.alerts]
     assert (plain.accounts, plain.transfers) == (traced.accounts, traced.transfers)
+
+
+def test_credit_that_ends_by_the_clock_is_of_no_request() -> None:
+    state = BatchState()
+    account = Account(ANN, "USD", wallet=5 * UNIT, promotions=-5 * UNIT, given=5 * UNIT, grants_count=1)
+    state.accounts = {ANN: replace(account, grants_due_at=NOW - 1)}
+    grant = Grant(ANN, 1, 5 * UNIT, 5 * UNIT, "R", "Welcome", "R", b"", expires_at=NOW - 1, transfer_seq=1)
+    state.grants, state.grants_complete = {(ANN, 1): grant}, frozenset({ANN})
+    traced = decide_traced(state, [_alerting(ANN, 1), _alerting(ANN, 2)], NOW, {0: TRACE, 1: OTHER})
+    by_kind = [(alert.kind, alert.threshold, alert.traceparent) for alert in traced.alerts]
+    assert AlertKind.CREDIT_ENDED in [kind for kind, _, _ in by_kind]
+    assert {None} == {trace for _, threshold, trace in by_kind if threshold is None}
+    assert [TRACE, OTHER] == [trace for _, threshold, trace in by_kind if threshold is not None]

@@ -51,6 +51,8 @@ class Book:
         self.thresholds = account.thresholds
         self.transfers: list[Transfer] = []
         self.alerts: list[Alert] = []
+        self.clock_alerts_count = 0
+        """How many of the first alerts tell of given credit whose time had come, and of no command."""
 
     def too_fine_refusal(self, amount: int) -> Outcome | None:
         """Refuse an amount set by a person that has more decimals than the currency; prices and costs may have more."""

@@ -97,6 +97,7 @@ class BatchGrants:
             elif grant.state == _OPEN:
                 self._end(book, grant, time, fingerprint_of_key(end_key(number)))
         self._note_due(book)
+        book.clock_alerts_count = len(book.alerts)
 
     def times_refusal(self, book: Book, command: GiveCredit) -> Outcome | None:
         """Tell why credit can't be given at the times that are named, or None if it can."""

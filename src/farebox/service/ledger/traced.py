@@ -29,9 +29,11 @@ def decide_traced(state: BatchState, commands: Sequence[Command], now: int, trac
 
 def _decide(batch: Batch, command: Command, traceparent: str) -> Outcome:
     book = batch.books.get(command.merchant_id)
-    before = 0 if book is None else len(book.alerts)
+    before = None if book is None else len(book.alerts)
     outcome = batch.decide(command)
     book = batch.books.get(command.merchant_id)
     if book is not None:
+        # Credit that ends by the clock is ended by whichever command comes next, which is not what caused that.
+        before = book.clock_alerts_count if before is None else before
         book.alerts[before:] = [replace(alert, traceparent=traceparent) for alert in book.alerts[before:]]
     return outcome
