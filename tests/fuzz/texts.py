@@ -202,7 +202,7 @@ def _check_id(text: str) -> None:
             assert text == ids.book_id(prefix, merchant_id=found[0], seq=found[1])
 
 
-IMPORTED: Final = string.ascii_letters + string.digits + "._~+/=-"
+IMPORTED: Final = string.ascii_lowercase + string.ascii_uppercase + string.digits + "._~+/=-"
 """Of which keys that other systems gave out are made."""
 
 KEYS: Final = one_of(
