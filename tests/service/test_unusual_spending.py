@@ -83,19 +83,6 @@ def test_what_was_spent_while_nobody_read_is_in_no_window() -> None:
     assert UNIT == readings.add(Reading(NOW + 3 * WINDOW + STEP, 901 * UNIT, 901)).spent
 
 
-@pytest.mark.parametrize("back", [STEP // 2, STEP, 3 * STEP, 12 * WINDOW])
-def test_a_clock_that_is_set_back_makes_no_window_longer(back: int) -> None:
-    readings = Readings()
-    before = [readings.add(Reading(NOW + number * STEP, number * UNIT, number)).spent for number in range(30)]
-    assert 15 * UNIT == before[-1]
-    spent = [
-        readings.add(Reading(NOW + number * STEP - back, number * UNIT, number)).spent for number in range(30, 300)
-    ]
-    # A window may have a minute more, which the clock tells twice; when it goes back further, nothing before is in one.
-    assert max(spent) <= (15 + min(back // STEP, 3) + 1) * UNIT
-    assert {15 * UNIT} == set(spent[20:])
-
-
 def test_what_is_given_back_is_not_spent() -> None:
     readings = Readings()
     readings.add(Reading(NOW, 10 * UNIT, 1))

@@ -68,9 +68,6 @@ class Readings:
     def add(self, reading: Reading) -> SpendingWindow:
         """Add a reading; return what was spent in the window that it ends, as far back as readings go."""
         readings = self._readings
-        # The clock was set back: readings of times that are to come would stay for as long, in one ever longer window.
-        while readings and readings[-1].at > reading.at:
-            readings.pop()
         if not readings or reading.seq >= readings[-1].seq:
             readings.append(reading)
         earliest = reading.at - _WINDOW_MICROS
