@@ -59,7 +59,7 @@ def test_a_key_without_a_team_is_its_users_or_a_merchant_by_itself() -> None:
         row["reference"]: (row["name"], row["email"]) for row in made.rows["merchants.csv"]
     }
     assert [
-        "keys with a budget of their own within a team's or user's: not brought over; farebox key limit sets one"
+        "keys with a budget of their own within a team's or user's: not brought over; farebox key budget sets one"
     ] == list(made.remarks)
 
 

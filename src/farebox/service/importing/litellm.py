@@ -38,7 +38,7 @@ _RENEWED: Final = (
 )
 _BLOCKED: Final = "keys that are blocked, or whose team is: left out"
 _LIMITED: Final = (
-    "keys with a budget of their own within a team's or user's: not brought over; farebox key limit sets one"
+    "keys with a budget of their own within a team's or user's: not brought over; farebox key budget sets one"
 )
 _SIGNED_IN: Final = "keys by which somebody is signed in to LiteLLM's pages: left out"
 
