@@ -17,7 +17,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import asyncpg
 from msgspec.structs import replace
 
 from farebox.core.audit_log import AuditEntry
@@ -45,7 +44,7 @@ from farebox.storage.postgres.batch import (
     load_other_keys,
     must_last,
 )
-from farebox.storage.postgres.errors import translated, translation
+from farebox.storage.postgres.errors import is_not_supported, translated, translation
 from farebox.storage.postgres.hosts import Hosts
 from farebox.storage.postgres.identity import DatabaseIdentity
 from farebox.storage.postgres.limits import LIMITS, PostgresLimits
@@ -207,7 +206,7 @@ class PostgresConnector:
                 begin=f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')",
             )
         except StorageError as error:
-            if self._shards is not None and isinstance(error.__cause__, asyncpg.FeatureNotSupportedError):
+            if self._shards is not None and is_not_supported(error):
                 await self._divide_anew(error)
             raise
         noted.committed = time.monotonic_ns()

@@ -74,3 +74,8 @@ def translation(error: BaseException) -> StorageError:
 def first_line(error: BaseException) -> str:
     """Say what went wrong, without the lines that follow: those show rows."""
     return str(error).partition("\n")[0] or type(error).__name__
+
+
+def is_not_supported(error: StorageError) -> bool:
+    """Whether the database said that it can't do what a statement asks; so does Citus, of shards that have changed."""
+    return isinstance(error.__cause__, asyncpg.FeatureNotSupportedError)
