@@ -86,6 +86,20 @@ class _Merchants(_Subject):
             self._rows.lone_moves.append(LoneMove(*place, people, account.credit_limit))
         self._rows.log(audit_entry)
 
+    async def add_all(
+        self, added: Sequence[tuple[Merchant, Account, User | None]], audit_entry: AuditEntry | None = None
+    ) -> None:
+        if any(merchant.merchant_id in self._rows.merchants for merchant, _, _ in added):
+            raise AlreadyExists("there is such a merchant")
+        for merchant, account, user in added:
+            check_account(account)
+            self._rows.merchants[merchant.merchant_id] = merchant
+            self._rows.accounts[merchant.merchant_id] = account
+            self._rows.books[merchant.merchant_id] = []
+            if user is not None:
+                self._rows.users[user.merchant_id, mailbox_of(user.email)] = user
+        self._rows.log(audit_entry)
+
     async def rename(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
         self._rows.merchants[merchant_id] = replace(self._rows.merchant(merchant_id), name=name)
         self._rows.log(audit_entry)
