@@ -234,6 +234,12 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "users.at": lambda stores: stores.users.at(ANN, 1),
     "users.stop_mails": lambda stores: stores.users.stop_mails(ANN, 1, 2),
     "api_keys.create": lambda stores: stores.api_keys.create(staff_key(1)),
+    "api_keys.add_imported": lambda stores: stores.api_keys.add_imported([merchant_key(1)]),
+    "api_keys.imported_owners": lambda stores: stores.api_keys.imported_owners([digest(1)]),
+    "merchants.add_all": lambda stores: stores.merchants.add_all(
+        [(Merchant(ANN, "Ann", NOW), Account(ANN, "USD"), None)]
+    ),
+    "merchants.currencies": lambda stores: stores.merchants.currencies([ANN]),
     "api_keys.list": lambda stores: stores.api_keys.list(None),
     "api_keys.find": lambda stores: stores.api_keys.find(1),
     "api_keys.expire": lambda stores: stores.api_keys.expire(1, NOW, now=NOW),
