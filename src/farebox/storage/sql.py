@@ -12,6 +12,7 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
 - `{counted at}`: when the charge or hold was made of which a transfer `t` gives something back;
 - `{given part}`: what of a transfer's amount was given credit, in micros;
 - `{owed}`: by how much more is owed after a transfer, in micros: core's credit/shortfalls.py tells what pays it;
+- `{owed deliveries}`: what an alert owes to whom, rows of delivery: to users by mail, and to destinations that are on;
 - `{month}`: the month in which a transfer was committed, in UTC, such as 202611;
 - `{not rolled up}`: the transfers `t` of a book that a row of `s` names, behind its seq;
 - `{latest balance}`: the last row `e` of balance_month of an account `a`, ahead of the month that is the first value;
@@ -129,6 +130,28 @@ _COUNTED_AT: Final = """(
 """A release names its hold; a refund a charge, or a capture, which names its hold. Why "BETWEEN x AND x ORDER BY" is
 written, the statement that loads a batch says."""
 
+_OWED_DELIVERIES: Final = """SELECT a.merchant_id, a.number, {Channel.EMAIL} AS channel,
+    u.user_id AS recipient_id, u.email, {DeliveryState.WAITING} AS state, 0 AS attempts, a.fired_at
+FROM alert a CROSS JOIN merchant_user u
+WHERE a.merchant_id = $1 AND a.number = $2 AND u.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
+    AND (a.user_id IS NULL OR u.user_id = a.user_id)
+    AND (
+        (u.mail_kinds / (1 << a.kind)) % 2 = 1
+        OR (u.role = {Role.OWNER} AND a.kind IN ({AlertKind.USED_UP}, {AlertKind.DESTINATION_DISABLED}))
+    )
+UNION ALL
+SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
+FROM alert a CROSS JOIN destination d
+WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
+    AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1
+UNION ALL
+SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
+FROM alert a CROSS JOIN destination d
+WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id IS NULL
+    AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1"""
+"""The alert is number $2 of merchant $1. Of one for one user, who joined, destinations are told nothing. Owners
+can not do without some kinds. That something waits for approval is the operator's own affair."""
+
 _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
     "{quantities}": {
         "sqlite": """json_each(
@@ -154,6 +177,7 @@ _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
     ) END""",
     },
     "{owed}": {"sqlite": _OWED, "postgres": _OWED},
+    "{owed deliveries}": {"sqlite": _OWED_DELIVERIES, "postgres": _OWED_DELIVERIES},
     "{month}": {
         "sqlite": "CAST(strftime('%Y%m', t.committed_at / 1000000, 'unixepoch') AS INTEGER)",
         "postgres": ("CAST(to_char(to_timestamp(t.committed_at / 1000000) AT TIME ZONE 'UTC', 'YYYYMM') AS BIGINT)"),

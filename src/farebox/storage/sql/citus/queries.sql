@@ -13,47 +13,11 @@ SELECT {alert.unnest};
 INSERT INTO delivery (merchant_id, alert_number, channel, recipient_id, email, state, attempts, next_attempt_at)
 SELECT merchant_id, number, channel, recipient_id, email, state, attempts, fired_at
 FROM (
-    SELECT a.merchant_id, a.number, {Channel.EMAIL} AS channel, u.user_id AS recipient_id, u.email,
-        {DeliveryState.WAITING} AS state, 0 AS attempts, a.fired_at
-    FROM alert a CROSS JOIN merchant_user u
-    WHERE a.merchant_id = $1 AND a.number = $2 AND u.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
-        AND (a.user_id IS NULL OR u.user_id = a.user_id)
-        AND (
-            (u.mail_kinds / (1 << a.kind)) % 2 = 1
-            OR (u.role = {Role.OWNER} AND a.kind IN ({AlertKind.USED_UP}, {AlertKind.DESTINATION_DISABLED}))
-        )
-    UNION ALL
-    SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
-    FROM alert a CROSS JOIN destination d
-    WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
-        AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1
-    UNION ALL
-    SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
-    FROM alert a CROSS JOIN destination d
-    WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id IS NULL
-        AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1
+{owed deliveries}
 ) owed;
 
 -- owed_deliveries: tell what an alert owes to whom, rows of insert_into_delivery
-SELECT a.merchant_id, a.number, {Channel.EMAIL} AS channel, u.user_id AS recipient_id, u.email,
-    {DeliveryState.WAITING} AS state, 0 AS attempts, a.fired_at
-FROM alert a CROSS JOIN merchant_user u
-WHERE a.merchant_id = $1 AND a.number = $2 AND u.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
-    AND (a.user_id IS NULL OR u.user_id = a.user_id)
-    AND (
-        (u.mail_kinds / (1 << a.kind)) % 2 = 1
-        OR (u.role = {Role.OWNER} AND a.kind IN ({AlertKind.USED_UP}, {AlertKind.DESTINATION_DISABLED}))
-    )
-UNION ALL
-SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
-FROM alert a CROSS JOIN destination d
-WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
-    AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1
-UNION ALL
-SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
-FROM alert a CROSS JOIN destination d
-WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id IS NULL
-    AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1;
+{owed deliveries};
 
 -- insert_into_delivery: owe alerts to those who want them, given as columns
 INSERT INTO delivery (merchant_id, alert_number, channel, recipient_id, email, state, attempts, next_attempt_at)

@@ -26,27 +26,8 @@ SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number;
 INSERT INTO alert ({alert.stored}) VALUES ({alert.values});
 
 -- owe_deliveries: owe an alert to those who want its kind: users by mail, and destinations that are on
--- Of an alert for one user, who joined, destinations are told nothing. Owners can't do without some kinds. That something
--- waits for approval is the operator's own affair.
 INSERT INTO delivery (merchant_id, alert_number, channel, recipient_id, email, state, attempts, next_attempt_at)
-SELECT a.merchant_id, a.number, {Channel.EMAIL}, u.user_id, u.email, {DeliveryState.WAITING}, 0, a.fired_at
-FROM alert a CROSS JOIN merchant_user u
-WHERE a.merchant_id = $1 AND a.number = $2 AND u.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
-    AND (a.user_id IS NULL OR u.user_id = a.user_id)
-    AND (
-        (u.mail_kinds / (1 << a.kind)) % 2 = 1
-        OR (u.role = {Role.OWNER} AND a.kind IN ({AlertKind.USED_UP}, {AlertKind.DESTINATION_DISABLED}))
-    )
-UNION ALL
-SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
-FROM alert a CROSS JOIN destination d
-WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id = $1 AND a.kind <> {AlertKind.APPROVAL_WAITING}
-    AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1
-UNION ALL
-SELECT a.merchant_id, a.number, d.channel, d.destination_id, '', {DeliveryState.WAITING}, 0, a.fired_at
-FROM alert a CROSS JOIN destination d
-WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id IS NULL
-    AND a.user_id IS NULL AND d.state = {DestinationState.ON} AND (d.kinds / (1 << a.kind)) % 2 = 1;
+{owed deliveries};
 
 -- ending_grants: list grants that end within a time, and were not told of; none that lasts less than that in all
 -- One of a merchant of whom nobody is to be told waits for the first who is.
