@@ -173,11 +173,12 @@ DELIVERY: Final = table(
 """But for the alert's own columns, which name the delivery's merchant and alert."""
 APPROVAL: Final = table(Approval, key_width=2, names={"approval_id": "number", "fingerprint": "content"})
 GRANT: Final = table(Grant, key_width=2, names={"left": "remaining"}, postgres_types={"state": "smallint"})
+SPENDING_OF_GRANT: Final = ("merchant_id", "number", "left")
 GRANT_SPENDING: Final = table(
     Grant,
     key_width=2,
     names={"left": "remaining"},
-    without=frozenset(Grant.__struct_fields__).difference({"merchant_id", "number", "left"}),
+    without=frozenset(Grant.__struct_fields__).difference(SPENDING_OF_GRANT),
 )
 """What charges and holds change of a grant, which stands in one of its four indexes."""
 LONE_MOVE: Final = table(LoneMove, key_width=3)

@@ -31,6 +31,7 @@ from farebox.storage.columns import (
     MERCHANT_PRICE,
     SHORTFALL,
     SPENDING,
+    SPENDING_OF_GRANT,
     STAFF_KEY,
     TRANSFER,
 )
@@ -58,9 +59,8 @@ _RULES_KEPT: Final = 16_384
 _NO_THRESHOLDS: Final = "[]"
 _SPENDING: Final = attrgetter(*SPENDING)
 _NOT_SPENDING: Final = attrgetter(*(name for name in ACCOUNT.names if name not in SPENDING))
-_UNSPENT: Final = attrgetter(
-    *(name for name in Grant.__struct_fields__ if name not in {"merchant_id", "number", "left"})
-)
+_GRANT_SPENDING: Final = attrgetter(*SPENDING_OF_GRANT)
+_NOT_SPENDING_OF_GRANT: Final = attrgetter(*(it for it in Grant.__struct_fields__ if it not in SPENDING_OF_GRANT))
 _TRUTH_VALUES: Final = (ACCOUNT.names.index("is_frozen"), ACCOUNT.names.index("is_exhausted"))
 
 
@@ -284,12 +284,12 @@ def grants_to_rows(
     """
     spending, others = [], []
     for grant in grants:
-        row = grant_to_row(grant)
         before = stored.get((grant.merchant_id, grant.number))
-        if before is not None and _UNSPENT(grant) == _UNSPENT(before):
-            spending.append((grant.merchant_id, grant.number, grant.left))
+        if before is not None and _NOT_SPENDING_OF_GRANT(grant) == _NOT_SPENDING_OF_GRANT(before):
+            check_grant(grant)
+            spending.append(_GRANT_SPENDING(grant))
         else:
-            others.append(row)
+            others.append(grant_to_row(grant))
     return spending, others
 
 
