@@ -84,11 +84,14 @@ class Budget(Struct, frozen=True, gc=False):
 
     def left(self, at: int) -> int:
         """Tell how much is left at a time; nothing if a limit was lowered below what was spent."""
-        is_of_now = period_of(self.unit, self.zone, at)[0] <= self.starts_at
-        return max(0, self.amount - self.spent if is_of_now else self.amount)
+        return max(0, self.amount - self.spent_at(at))
+
+    def spent_at(self, at: int) -> int:
+        """Tell how much is spent at a time of the period that it is in: nothing of one that begins."""
+        return self.spent if period_of(self.unit, self.zone, at)[0] <= self.starts_at else 0
 
     def at(self, at: int) -> "Budget":
-        """Return the budget as it stands at a time: nothing is spent of a period that begins."""
+        """Return the budget as it stands at a time."""
         starts_at = period_of(self.unit, self.zone, at)[0]
         return self if starts_at <= self.starts_at else replace(self, starts_at=starts_at, spent=0)
 
@@ -113,7 +116,7 @@ class Budget(Struct, frozen=True, gc=False):
             "budget_id": self.budget_id,
             "unit": BUDGET_WORDS[self.unit],
             "amount": self.amount,
-            "spent": self.at(at).spent,
+            "spent": self.spent_at(at),
             "needed": amount,
             "starts_at": None if ends_at is None else starts_at,
             "ends_at": ends_at,
