@@ -55,8 +55,8 @@ class UsageStore(SubjectStore):
         await fetch(self._sql["roll_up_components"], merchant_id, done + 1, last)
         await fetch(self._sql["set_rolled_up_seq"], merchant_id, last)
         months = await self._roll_up_months(fetch, account, transfers_max)
-        keys = await self._roll_up_keys(fetch, account, transfers_max)
-        return max(last - int(done), months, keys, await self._roll_up_hours(fetch, account, transfers_max))
+        others = [await self._roll_up_by(fetch, account, transfers_max, way) for way in ("key", "hour")]
+        return max(last - int(done), months, *others)
 
     async def _roll_up_months(self, fetch: Fetch, account: Account, transfers_max: int) -> int:
         """Sum the next transfers of a book up into its months, one after the other."""
@@ -77,18 +77,12 @@ class UsageStore(SubjectStore):
             first = end + 1
         return last - int(done)
 
-    async def _roll_up_keys(self, fetch: Fetch, account: Account, transfers_max: int) -> int:
-        ((done,),) = await fetch(self._sql["lock_key_mark"], account.merchant_id)
+    async def _roll_up_by(self, fetch: Fetch, account: Account, transfers_max: int, way: str) -> int:
+        """Sum the next transfers of a book up in a way that has a mark of its own: by "key" or by "hour"."""
+        ((done,),) = await fetch(self._sql[f"lock_{way}_mark"], account.merchant_id)
         last: int = min(done + transfers_max, account.seq)
-        await fetch(self._sql["roll_up_keys"], account.merchant_id, done + 1, last)
-        await fetch(self._sql["set_key_mark"], account.merchant_id, last)
-        return last - int(done)
-
-    async def _roll_up_hours(self, fetch: Fetch, account: Account, transfers_max: int) -> int:
-        ((done,),) = await fetch(self._sql["lock_hour_mark"], account.merchant_id)
-        last: int = min(done + transfers_max, account.seq)
-        await fetch(self._sql["roll_up_hours"], account.merchant_id, done + 1, last)
-        await fetch(self._sql["set_hour_mark"], account.merchant_id, last)
+        await fetch(self._sql[f"roll_up_{way}s"], account.merchant_id, done + 1, last)
+        await fetch(self._sql[f"set_{way}_mark"], account.merchant_id, last)
         return last - int(done)
 
     async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
