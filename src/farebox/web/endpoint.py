@@ -73,14 +73,6 @@ class _Operation:
                 await self._key_check.authorize(scope, key, self.route)
             raise
 
-    async def located(self, key: ParsedKey) -> ParsedKey:
-        """Return an imported key with its merchant.
-
-        Raises:
-            InvalidKey: no merchant has it.
-        """
-        return await self._key_check.located(key)
-
     def while_key_is_good(self, scope: Scope, key: ParsedKey, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Go on with a long answer as long as the key opens something."""
         return while_allowed(pieces, lambda: self._key_check.authorize(scope, key, self.route))
@@ -95,6 +87,7 @@ class Endpoint:
         self._path = routes[0].path
         self._operations = {"HEAD": operations["GET"], **operations} if "GET" in operations else operations
         self._allowed = ", ".join(sorted({*self._operations, "OPTIONS"})).encode()
+        self._key_check = key_check
         self._cors = cors
         self._limits = limits
 
@@ -131,7 +124,7 @@ class Endpoint:
         try:
             self._limits.admit(scope, key)
             if key is not None and key.is_imported:
-                key = await operation.located(key)
+                key = await self._key_check.located(key)
             answer = await operation.answer(scope, receive, key)
         except Exception as error:
             # Its traceback holds this frame, which holds it: the connection would stay until a collection of garbage.
