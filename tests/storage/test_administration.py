@@ -133,9 +133,6 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[object]]]] = {
     "merchants.create": lambda stores, item: stores.merchants.create(
         Merchant(BEN, "Ben", NOW), Account(BEN, "USD"), merchant_key(BEN, BEN), item
     ),
-    "merchants.add_all": lambda stores, item: stores.merchants.add_all(
-        [(Merchant(BEN, "Ben", NOW), Account(BEN, "USD"), User(BEN, 3, "ben@example.com", NOW))], item
-    ),
     "merchants.rename": lambda stores, item: stores.merchants.rename(ANN, "Ann", item),
     "merchants.set_tags": lambda stores, item: stores.merchants.set_tags(ANN, ",eu,vip,", item),
     "merchants.add_note": lambda stores, item: stores.merchants.add_note(

@@ -86,9 +86,7 @@ class _Merchants(_Subject):
             self._rows.lone_moves.append(LoneMove(*place, people, account.credit_limit))
         self._rows.log(audit_entry)
 
-    async def add_all(
-        self, added: Sequence[tuple[Merchant, Account, User | None]], audit_entry: AuditEntry | None = None
-    ) -> None:
+    async def add_all(self, added: Sequence[tuple[Merchant, Account, User | None]]) -> None:
         if any(merchant.merchant_id in self._rows.merchants for merchant, _, _ in added):
             raise AlreadyExists("there is such a merchant")
         for merchant, account, user in added:
@@ -98,7 +96,6 @@ class _Merchants(_Subject):
             self._rows.books[merchant.merchant_id] = []
             if user is not None:
                 self._rows.users[user.merchant_id, mailbox_of(user.email)] = user
-        self._rows.log(audit_entry)
 
     async def rename(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
         self._rows.merchants[merchant_id] = replace(self._rows.merchant(merchant_id), name=name)

@@ -76,9 +76,7 @@ class MerchantStore(SubjectStore):
 
         await self._connector.run_in_transaction(create, audit_entry)
 
-    async def add_all(
-        self, added: Sequence[tuple[Merchant, Account, User | None]], audit_entry: AuditEntry | None = None
-    ) -> None:
+    async def add_all(self, added: Sequence[tuple[Merchant, Account, User | None]]) -> None:
         """Add merchants with their empty accounts, and a user of each that has one: all of them or none.
 
         Raises:
@@ -93,7 +91,7 @@ class MerchantStore(SubjectStore):
                 if user is not None:
                     await fetch(self._sql["insert_user"], *rows.user_to_row(user))
 
-        await self._connector.run_in_transaction(add, audit_entry)
+        await self._connector.run_in_transaction(add)
 
     async def currencies(self, merchant_ids: Sequence[int]) -> Mapping[int, str]:
         """Read several merchants' currencies; a merchant that is not there is absent."""

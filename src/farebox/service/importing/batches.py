@@ -77,10 +77,10 @@ class Batches:
         with translated():
             return {version.request_type for version in await self._stores.prices.list(None)}
 
-    async def note(self, audit_entry: AuditEntry | None) -> None:
+    async def note(self, audit_entry: AuditEntry) -> None:
         """Write an entry of the audit log."""
         with translated():
-            await self._stores.merchants.add_all([], audit_entry)
+            await self._stores.audit_log.append(audit_entry)
 
     async def add_merchants(self, merchants: Sequence[ImportedMerchant], tag: str) -> None:
         """Add merchants with their empty books; the tag is what they are found by."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
-from farebox.core.audit_log import Action
+from farebox.core.audit_log import Action, audit_entry
 from farebox.core.currencies import fits_minor_unit, format_money_with_code, too_fine
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
@@ -36,7 +36,7 @@ from farebox.service.importing.rows import (
 )
 from farebox.service.importing.tables import Problems, Row, read_rows
 from farebox.service.ledger.committer import Committer
-from farebox.service.people.api_keys import Principal, audit_entry_by
+from farebox.service.people.api_keys import Principal
 from farebox.service.plain_values import listed
 from farebox.storage.stores import Stores
 
@@ -122,7 +122,14 @@ class Imports:
         files = _by_name(paths)
         # It stands ahead of what it tells of, whatever happens in between.
         await self._batches.note(
-            audit_entry_by(principal, self._clock.now(), Action.IMPORT, subject=plan.tag, detail=_detail(plan))
+            audit_entry(
+                principal.actor(),
+                merchant_id=None,
+                at=self._clock.now(),
+                action=Action.IMPORT,
+                subject=plan.tag,
+                detail=_detail(plan),
+            )
         )
         if MERCHANTS in files:
             for merchants in _in_batches(_good_rows(files[MERCHANTS], read_merchant)):
@@ -177,9 +184,11 @@ class _ImportCheck:
         if MERCHANTS in self._files:
             await self._check(MERCHANTS, read_merchant, self._check_merchants)
         if BALANCES in self._files:
-            await self._check(BALANCES, read_balance, self._check_balances, key=lambda row: row.merchant_id)
+            await self._check(
+                BALANCES, read_balance, self._check_balances, key=("reference", lambda row: row.merchant_id)
+            )
         if KEYS in self._files:
-            await self._check(KEYS, read_key, self._check_keys, key=lambda row: row.digest)
+            await self._check(KEYS, read_key, self._check_keys, key=("sha256", lambda row: row.digest))
         if PRICES in self._files:
             await self._check_prices()
         self._problems.ensure_none()
@@ -191,8 +200,9 @@ class _ImportCheck:
         read: Callable[[Row, Problems], _Checked | None],
         check: Callable[[list[tuple[Row, _Checked]], FileCounts], Awaitable[None]],
         *,
-        key: Callable[[_Checked], object] | None = None,
+        key: tuple[str, Callable[[_Checked], object]] | None = None,
     ) -> None:
+        """Check a file row by row and in batches; `key` is the column that no two rows share, and how it is read."""
         seen: set[object] = set()
 
         def checked() -> Iterator[tuple[Row, _Checked]]:
@@ -201,10 +211,11 @@ class _ImportCheck:
                 if item is None:
                     continue
                 if key is not None:
-                    if key(item) in seen:
-                        self._problems.add(row.place(COLUMNS[name].required[1 if name == KEYS else 0]), _TWICE)
+                    column, read_key_of = key
+                    if (value := read_key_of(item)) in seen:
+                        self._problems.add(row.place(column), _TWICE)
                         continue
-                    seen.add(key(item))
+                    seen.add(value)
                 yield row, item
 
         try:

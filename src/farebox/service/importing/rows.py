@@ -7,7 +7,7 @@ that the same reference is the same merchant, however often and from whichever f
 from collections.abc import Callable
 from functools import cache
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -80,6 +80,9 @@ def merchant_id_of(reference: str) -> int:
     return ids.new_number(time_ms, number % (1 << ids.RANDOM_BITS))
 
 
+_Value = TypeVar("_Value")
+
+
 class RowReader:
     """Reads the cells of one row; what is wrong with them is noted, and `is_good` tells whether anything was."""
 
@@ -89,42 +92,34 @@ class RowReader:
         self._problems = problems
         self.is_good = True
 
-    def fault(self, column: str, message: str) -> None:
-        """Note what is wrong with a cell."""
-        self.is_good = False
-        self._problems.add(self._row.place(column), message)
-
-    def text(self, column: str, check: Callable[[str, str], str]) -> str:
-        """Read a cell by one of the checks of `inputs`."""
+    def read(self, column: str, check: Callable[[str, str], _Value], otherwise: _Value) -> _Value:
+        """Read a cell by one of the checks of `inputs`; what is wrong comes out as `otherwise`."""
         try:
             return check(column, self._row.cells[column])
         except InvalidInput as error:
-            self.fault(column, error.message)
-            return ""
+            self.is_good = False
+            self._problems.add(self._row.place(column), error.message)
+            return otherwise
 
-    def optional(self, column: str, check: Callable[[str, str], str]) -> str | None:
+    def optional(self, column: str, check: Callable[[str, str], _Value]) -> _Value | None:
         """Read a cell that may be empty."""
-        return self.text(column, check) if self._row.cells[column] else None
-
-    def number(self, column: str, check: Callable[[str, str], int]) -> int:
-        """Read a cell that is an amount or a time."""
-        try:
-            return check(column, self._row.cells[column])
-        except InvalidInput as error:
-            self.fault(column, error.message)
-            return 0
+        if not self._row.cells[column]:
+            return None
+        checked: Callable[[str, str], _Value | None] = check
+        return self.read(column, checked, None)
 
 
 def read_merchant(row: Row, problems: Problems) -> ImportedMerchant | None:
     """Read a line of merchants.csv; None if something is wrong with it."""
     reader = RowReader(row, problems)
-    reference = reader.text("reference", inputs.reference)
-    name, currency = reader.text("name", inputs.name), reader.text("currency", _currency)
-    thresholds: tuple[int, ...] = ()
-    try:
-        thresholds = inputs.thresholds("thresholds", row.cells["thresholds"].split(), credit_limit=0, currency=currency)
-    except InvalidInput as error:
-        reader.fault("thresholds", error.message)
+    reference = reader.read("reference", inputs.reference, "")
+    name, currency = reader.read("name", inputs.name, ""), reader.read("currency", _currency, "")
+    none: tuple[int, ...] = ()
+    thresholds = reader.read(
+        "thresholds",
+        lambda field, text: inputs.thresholds(field, text.split(), credit_limit=0, currency=currency),
+        none,
+    )
     email = reader.optional("email", inputs.email)
     if not reader.is_good:
         return None
@@ -134,18 +129,18 @@ def read_merchant(row: Row, problems: Problems) -> ImportedMerchant | None:
 def read_balance(row: Row, problems: Problems) -> ImportedBalance | None:
     """Read a line of balances.csv; None if something is wrong with it."""
     reader = RowReader(row, problems)
-    reference = reader.text("reference", inputs.reference)
-    amount = reader.number("balance", _balance)
+    reference = reader.read("reference", inputs.reference, "")
+    amount = reader.read("balance", _balance, 0)
     return ImportedBalance(merchant_id_of(reference), reference, amount) if reader.is_good else None
 
 
 def read_key(row: Row, problems: Problems) -> ImportedKey | None:
     """Read a line of keys.csv; None if something is wrong with it."""
     reader = RowReader(row, problems)
-    reference = reader.text("reference", inputs.reference)
-    digest = reader.text("sha256", _sha256)
+    reference = reader.read("reference", inputs.reference, "")
+    digest = reader.read("sha256", _sha256, "")
     name, hint = reader.optional("name", inputs.name), reader.optional("hint", _hint)
-    expires_at = reader.number("expires_at", inputs.time) if row.cells["expires_at"] else None
+    expires_at = reader.optional("expires_at", inputs.time)
     if not reader.is_good:
         return None
     stored = imported_digest(bytes.fromhex(digest))
@@ -166,10 +161,9 @@ def price_list_of(rows: list[tuple[Row, str]]) -> dict[str, object]:
 def read_price(row: Row, problems: Problems) -> str | None:
     """Read a line of prices.csv and return its type; None if something is wrong with it."""
     reader = RowReader(row, problems)
-    request_type = reader.text("type", inputs.request_type)
-    reader.number("unit_price", _unit_price)
-    if row.cells["starts_at"]:
-        reader.number("starts_at", inputs.time)
+    request_type = reader.read("type", inputs.request_type, "")
+    reader.read("unit_price", _unit_price, 0)
+    reader.optional("starts_at", inputs.time)
     return request_type if reader.is_good else None
 
 
