@@ -1297,6 +1297,9 @@ def _parted(hold: Move, whole: Taken) -> tuple[Taken, Taken | None]:
         )
         requests = max(0, whole.requests - hold.quantity)
         return Taken(hold.amount, hold.quantity, measured=held), Taken(amount, requests, measured=measured)
+    if hold.measured is not None:
+        # An amount above it says nothing of what was measured: the hold is taken as it was priced.
+        return Taken(hold.amount, hold.quantity, measured=hold.measured), Taken(amount)
     of_hold = min(whole.requests, hold.quantity)
     requests = whole.requests - of_hold
     is_at_price = hold.unit_price is not None and amount == hold.unit_price * requests
