@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import pytest
@@ -46,6 +45,7 @@ from farebox.storage.interface import AlreadyExists, NotFound, StorageError
 from farebox.storage.records import ApiKey, Merchant, MerchantNote, Usage, User
 from farebox.storage.stores import Stores
 from tests.storage.engines import Engine, accepted, every_store
+from tests.storage.rolling_up import write_roll_up_and_look
 from tests.support.effort import examples
 from tests.support.ledger import (
     ANN,
@@ -682,38 +682,13 @@ async def test_usage_is_never_counted_twice_or_lost_while_it_is_summed_up(engine
     """What one store reads while others charge and sum up is never less than before, and no more than was charged."""
     await add_merchant(stores, funds=1_000)
     await add_price(stores)
-    async with AsyncExitStack() as stack:
-        others = [engine.stores(), engine.stores()]
-        for other in others:
-            await other.connector.open()
-            stack.push_async_callback(other.connector.close)
-        charged, seen, is_over = 0, [0], False
 
-        async def spend() -> None:
-            """Charge until enough was seen in between, however seldom the others come by."""
-            nonlocal charged, is_over
-            while charged < 60 or len(set(seen)) < 5:
-                charged += 1
-                await do(stores, charge(1, f"k{charged}"))
-            is_over = True
+    async def look(reader: Stores) -> int:
+        return sum(line.requests for line in await quarters(reader, 0, NOW // QUARTER))
 
-        async def sum_up() -> None:
-            while not is_over:
-                await others[0].usage.roll_up(ANN, transfers_max=3)
-                await asyncio.sleep(0)
-
-        async def look() -> None:
-            while not is_over:
-                found = await quarters(others[1], 0, NOW // QUARTER)
-                seen.append(sum(line.requests for line in found))
-                assert seen[-2] <= seen[-1] <= charged
-                await asyncio.sleep(0)
-
-        async with asyncio.TaskGroup() as tasks:
-            for run in (spend, sum_up, look):
-                tasks.create_task(run())
-        found = [(line.requests, line.cost) for line in await quarters(stores, 0, NOW // QUARTER)]
-        assert [(charged, charged * UNIT)] == found
+    charged = await write_roll_up_and_look(engine, write=lambda number: do(stores, charge(1, f"k{number}")), look=look)
+    found = [(line.requests, line.cost) for line in await quarters(stores, 0, NOW // QUARTER)]
+    assert [(charged, charged * UNIT)] == found
 
 
 async def test_a_book_that_is_not_there_is_not_marked_as_summed_up(engine: Engine, stores: Stores) -> None:

@@ -3,8 +3,6 @@
 Transfers are written as they are, not asked for: what is summed up must not depend on which of them commands make.
 """
 
-import asyncio
-from contextlib import AsyncExitStack
 from typing import Final
 
 import pytest
@@ -18,6 +16,7 @@ from farebox.storage.records import BalanceSum, MonthSum, RevenueSums
 from farebox.storage.stores import Stores
 from tests.service.books import keep_given_book
 from tests.storage.engines import Engine, every_store
+from tests.storage.rolling_up import write_roll_up_and_look
 from tests.support.effort import examples
 from tests.support.ledger import ANN, BEN, NOBODY, UNIT, book
 from tests.support.revenue_books import CURRENCIES, TYPED, RevenueWriter, seeded_writer
@@ -277,38 +276,16 @@ async def test_given_parts_are_summed_up_as_core_writes_them(stores: Stores, par
 async def test_revenue_is_never_counted_twice_or_lost_while_it_is_rolled_up(engine: Engine, stores: Stores) -> None:
     """What one store reads while others write and roll up is reconciled, never less than before."""
     writer = await seeded_writer(stores)
-    async with AsyncExitStack() as stack:
-        others = [engine.stores(), engine.stores()]
-        for other in others:
-            await other.connector.open()
-            stack.push_async_callback(other.connector.close)
-        written, seen, is_over = 0, [0], False
 
-        async def write() -> None:
-            """Write until enough was seen in between, however seldom the others come by."""
-            nonlocal written, is_over
-            while written < 60 or len(set(seen)) < 5:
-                await writer.write(ANN, Kind.TOP_UP, UNIT, JANUARY + written)
-                written += 1
-            is_over = True
+    async def look(reader: Stores) -> int:
+        found = await reader.revenue.months(JAN, JAN)
+        assert_identity(found)
+        return sum(line.amount for line in found.moved) // UNIT
 
-        async def roll_up() -> None:
-            while not is_over:
-                await others[0].usage.roll_up(ANN, transfers_max=3)
-                await asyncio.sleep(0)
-
-        async def look() -> None:
-            while not is_over:
-                found = await others[1].revenue.months(JAN, JAN)
-                assert_identity(found)
-                seen.append(sum(line.amount for line in found.moved) // UNIT)
-                assert seen[-2] <= seen[-1] <= written + 1
-                await asyncio.sleep(0)
-
-        async with asyncio.TaskGroup() as tasks:
-            for run in (write, roll_up, look):
-                tasks.create_task(run())
-        assert written * UNIT == (await stores.revenue.months(JAN, JAN)).closing["USD"].paid
+    written = await write_roll_up_and_look(
+        engine, write=lambda number: writer.write(ANN, Kind.TOP_UP, UNIT, JANUARY + number - 1), look=look
+    )
+    assert written * UNIT == (await stores.revenue.months(JAN, JAN)).closing["USD"].paid
 
 
 @every_store

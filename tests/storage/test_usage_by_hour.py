@@ -1,9 +1,7 @@
 """The sums of hours are exact: spending that is kept by hour is that of a scan of all transfers, on every engine."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Final
 
 import apsw
@@ -18,6 +16,7 @@ from farebox.storage import sql
 from farebox.storage.interface import NotFound
 from farebox.storage.stores import Stores
 from tests.storage.engines import Engine
+from tests.storage.rolling_up import write_roll_up_and_look
 from tests.support.effort import examples
 from tests.support.ledger import ANN, BEN, NOW, UNIT, add_merchant, add_price, book, charge, do
 from tests.support.revenue_books import RevenueWriter, seeded_writer
@@ -183,36 +182,14 @@ async def test_what_is_spent_by_hour_is_never_counted_twice_or_lost_while_it_is_
 ) -> None:
     await add_merchant(stores, funds=1_000)
     await add_price(stores)
-    async with AsyncExitStack() as stack:
-        others = [engine.stores(), engine.stores(), engine.stores()]
-        for other in others:
-            await other.connector.open()
-            stack.push_async_callback(other.connector.close)
-        charged, seen, is_over = 0, [0], False
 
-        async def spend() -> None:
-            """Charge until enough was seen in between, however seldom the others come by."""
-            nonlocal charged, is_over
-            while charged < 60 or len(set(seen)) < 5:
-                charged += 1
-                await do(stores, charge(1, f"k{charged}"))
-            is_over = True
+    async def look(reader: Stores) -> int:
+        return sum((await by_hour(reader, ANN)).values()) // UNIT
 
-        async def roll_up(other: Stores) -> None:
-            while not is_over:
-                await other.usage.roll_up(ANN, transfers_max=3)
-                await asyncio.sleep(0)
-
-        async def look() -> None:
-            while not is_over:
-                seen.append(sum((await by_hour(others[2], ANN)).values()))
-                assert seen[-2] <= seen[-1] <= charged * UNIT
-                await asyncio.sleep(0)
-
-        async with asyncio.TaskGroup() as tasks:
-            for run in (spend(), roll_up(others[0]), roll_up(others[1]), look()):
-                tasks.create_task(run)
-        assert {NOW // HOUR: charged * UNIT} == await by_hour(stores, ANN)
+    charged = await write_roll_up_and_look(
+        engine, write=lambda number: do(stores, charge(1, f"k{number}")), look=look, rolling_up=2
+    )
+    assert {NOW // HOUR: charged * UNIT} == await by_hour(stores, ANN)
 
 
 async def test_a_book_that_is_not_there_has_no_mark(engine: Engine, stores: Stores) -> None:
