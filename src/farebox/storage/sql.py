@@ -187,6 +187,8 @@ _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
         "postgres": """CROSS JOIN LATERAL (
         SELECT * FROM transfer WHERE merchant_id = s.merchant_id AND seq > s.seq OFFSET 0
     ) t""",
+        # It takes no LATERAL look-up of what a query made.
+        "citus": "JOIN transfer t ON t.merchant_id = s.merchant_id AND t.seq > s.seq",
     },
     "{latest balance}": {
         "sqlite": """CROSS JOIN balance_month e ON e.merchant_id = a.merchant_id AND e.month = (
@@ -209,7 +211,7 @@ def _written_out(text: str, dialect: str) -> str:
         text = _UNNEST.sub(_sharded_rows, text)
     text = _IN_SHARD.sub(_in_shard if is_sharded else "", text)
     for name, texts in _FRAGMENTS.items():
-        text = text.replace(name, texts[dialect])
+        text = text.replace(name, texts["citus"] if is_sharded and "citus" in texts else texts[dialect])
     text = _SELECTED.sub(lambda found: TABLES[found["table"]].selected(found["alias"] or ""), text)
     text = _PART.sub(_part, text)
     text = _ENUM.sub(lambda found: str(_ENUMS[found["enum"]][found["member"]].value), text)

@@ -89,26 +89,3 @@ RETURNING price_id;
 DELETE FROM destination WHERE merchant_id = $1 AND user_id IN (
     SELECT user_id FROM merchant_user WHERE merchant_id BETWEEN $1 AND $1 AND mailbox = $2
 ) RETURNING destination_id;
-
--- spent_by_merchants: sum up what merchants spent, less refunds, in the quarters from $3 and in those from $4 to $5; those
--- behind $1 in order, also those that spent nothing
-WITH s AS MATERIALIZED (
-    SELECT a.merchant_id, a.currency, coalesce(m.seq, 0) AS seq
-    FROM account a LEFT JOIN usage_mark m ON m.merchant_id = a.merchant_id
-    WHERE a.merchant_id > $1 ORDER BY a.merchant_id LIMIT $2
-)
-SELECT merchant_id, currency, CAST(sum(CASE WHEN quarter < $4 THEN spent ELSE 0 END) AS BIGINT),
-    CAST(sum(CASE WHEN quarter >= $4 THEN spent ELSE 0 END) AS BIGINT)
-FROM (
-    SELECT merchant_id, currency, CAST($3 AS BIGINT) AS quarter, 0 AS spent FROM s
-    UNION ALL
-    SELECT s.merchant_id, s.currency, u.quarter, u.cost - u.refunded
-    FROM s JOIN usage_quarter u ON u.merchant_id = s.merchant_id
-    WHERE u.quarter BETWEEN $3 AND $5
-    UNION ALL
-    SELECT s.merchant_id, s.currency, t.committed_at / 900000000,
-        CASE WHEN t.kind = {Kind.REFUND} THEN -t.amount ELSE t.amount END
-    FROM s JOIN transfer t ON t.merchant_id = s.merchant_id AND t.seq > s.seq
-    WHERE t.kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE}) AND t.committed_at / 900000000 BETWEEN $3 AND $5
-) used
-GROUP BY merchant_id, currency ORDER BY merchant_id;
