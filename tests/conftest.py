@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,11 @@ from tests.support import citus, originals
 from tests.support.app_client import AppClient, open_client
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.server import Seeds, open_farebox, seed
+
+# Where this is set, as in many containers, each program that tests start compiles every module anew: half a second of a
+# processor's time, thousands of times.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # How long an example takes depends on what else the machine does. A build has to come out the same each time, while a
 # developer's run looks for new examples.
