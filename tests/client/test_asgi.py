@@ -158,7 +158,7 @@ def test_a_wrong_set_up_is_no_fault_of_the_client(books: Books, payer: Payer) ->
 
 def test_who_leaves_before_any_output_is_not_charged(site: Site, payer: Payer) -> None:
     before = site.handled.ended
-    client = Client(site.port, "/v1/image?wait=0.5", payer.key)
+    client = Client(site.port, "/v1/image?wait=1", payer.key)
     eventually(lambda: site.books.held(payer) > 0)
     client.leave()
     eventually(lambda: site.handled.ended > before)
@@ -167,7 +167,7 @@ def test_who_leaves_before_any_output_is_not_charged(site: Site, payer: Payer) -
 
 def test_who_leaves_before_any_output_is_charged_if_the_operator_wants_it(books: Books, payer: Payer) -> None:
     with serving(books, charges_those_who_left=True) as site:
-        client = Client(site.port, "/v1/image?wait=0.3", payer.key)
+        client = Client(site.port, "/v1/image?wait=1", payer.key)
         eventually(lambda: books.held(payer) > 0)
         client.leave()
         eventually(lambda: site.handled.ended > 0)
@@ -301,7 +301,9 @@ def test_what_is_owed_for_a_hold_that_ran_out_is_charged(tmp_path: Path) -> None
         with serving(books, **settings) as site, ThreadPoolExecutor(1) as threads:
             answer = threads.submit(site.get, "/v1/chat?output=5", payer.key)
             assert 200 == answer.result().status_code
-            answer = threads.submit(site.get, "/v1/image?wait=0.3", payer.key)
+            # It is captured after its answer; only the next one's hold is to be met.
+            books.assert_settled(payer, "0.02")
+            answer = threads.submit(site.get, "/v1/image?wait=1", payer.key)
             eventually(lambda: books.held(payer) > 0)
             books.server.kill()
             assert 200 == answer.result().status_code

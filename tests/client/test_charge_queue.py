@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox_client.answers import Charge
-from farebox_client.batching.queue import Batch, BatchLimits, ChargeQueue, Waiting, body_of, charge_text
+from farebox_client.batching.queue import Batch, BatchLimits, ChargeQueue, Outcomes, Waiting, body_of, charge_text
 from farebox_client.errors import (
     FareboxError,
     InsufficientBalance,
@@ -140,6 +140,9 @@ class Run:
             told = self.queue.failed(batch, error, self.now)
         else:
             told = self.queue.answered(batch, answer, self.now)
+        self.note(told)
+
+    def note(self, told: Outcomes[str]) -> None:
         for waiting, result in told:
             assert waiting.caller not in self.settled, "settled twice"
             self.settled[waiting.caller] = result
@@ -228,6 +231,42 @@ def test_of_a_queue_that_waits_outages_out_nothing_but_a_refusal_settles_a_charg
     assert {key: expected[kind] for key, kind in run.kinds.items()} == {
         key: type(told) for key, told in run.settled.items()
     }
+
+
+@given(
+    script=steps,
+    last=st.lists(st.sampled_from(FATES), min_size=3, max_size=3),
+    limits=limits,
+    is_patient=st.booleans(),
+    after=st.lists(st.sampled_from((GOOD, REFUSED, SPOILING)), max_size=3),
+)
+def test_a_queue_that_is_given_up_asks_for_nothing_again(
+    script: list[str], last: list[str], limits: BatchLimits, is_patient: bool, after: list[str]
+) -> None:
+    run = Run(limits, Retries(attempts=10**9, give_up_after=float("inf")), is_patient=is_patient)
+    for step in script:
+        if step in KINDS:
+            run.put(step)
+        elif step == "send":
+            run.send()
+        elif run.under_way:
+            run.end(step)
+    run.note(run.queue.give_up(Unreachable("closed", is_known=True)))
+    for fate in last:
+        if run.under_way:
+            run.end(fate)
+    assert (0, None, None) == (run.queue.unsettled, run.queue.take(1e9), run.queue.due(1e9))
+    for key, told in run.settled.items():
+        if isinstance(told, Charge):
+            assert key in run.server.made
+        elif 400 <= told.status < 500:
+            assert run.kinds[key] in (REFUSED, SPOILING)
+        elif told.is_known:
+            assert key not in run.server.made
+    for kind in after:
+        run.put(kind)
+    run.end_all([])
+    assert set(run.kinds) == set(run.settled)
 
 
 def test_a_charge_that_crashes_the_server_holds_up_no_other_of_a_patient_queue() -> None:

@@ -165,6 +165,31 @@ def test_what_can_not_be_made_before_the_end_is_made_by_the_next(
     assert [] == files(tmp_path)
 
 
+def test_a_request_that_is_under_way_at_the_end_is_not_made_again(
+    farebox: Farebox, server: Recording, tmp_path: Path
+) -> None:
+    may_fail = threading.Event()
+    asked: list[bytes | None] = []
+
+    def hang(method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float) -> Answer:
+        asked.append(body)
+        may_fail.wait(TIME_LIMIT_S)
+        raise Unreachable("nobody is there", is_known=True)
+
+    hanging = Recording()
+    hanging.send = hang  # type: ignore[method-assign]
+    meter = farebox.meter(tmp_path, transport=hanging)
+    key = meter.charge(merchant="m", type="t")
+    eventually(lambda: len(asked) == 1)
+    assert 1 == meter.close(0)
+    may_fail.set()
+    eventually(lambda: not any(thread.name == "farebox-charges" for thread in threading.enumerate()))
+    assert 1 == len(asked)
+    with farebox.meter(tmp_path, transport=server) as following:
+        assert 0 == following.flush(TIME_LIMIT_S)
+    assert {key: 1} == dict(server.made)
+
+
 def test_refused_charges_are_put_aside_told_and_asked_again(
     farebox: Farebox, server: Recording, tmp_path: Path
 ) -> None:

@@ -25,6 +25,9 @@ _BEFORE_REPEATS: Final = frozenset({"invalid_api_key", "forbidden", "merchant_no
 
 _SECONDS_MAX: Final = 1_000_000_000
 
+draw_chance: Final[Callable[[], float]] = random.SystemRandom().random
+"""From 0 to 1, of a source that is this client's own: where programs seed `random`, they would all pause alike."""
+
 
 @dataclass(frozen=True)
 class Retries:
@@ -66,7 +69,7 @@ class Attempts:
         retries: Retries,
         *,
         now: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = draw_chance,
     ) -> None:
         """Begin now; `chance` is from 0 to 1."""
         self._retries = retries

@@ -8,7 +8,6 @@ others by halves. Nothing here sends, waits or locks: `aio` and `threads` do, as
 import copy
 import heapq
 import json
-import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from farebox_client.answers import Charge
 from farebox_client.errors import UNCERTAIN_CODES, FareboxError, Overloaded, UnexpectedAnswer, Unreachable, error_of
 from farebox_client.messages import BATCH_PATH, Amount, Call, ChargeFields
-from farebox_client.retries import Retries, as_known, may_be_asked_again
+from farebox_client.retries import Retries, as_known, draw_chance, may_be_asked_again
 from farebox_client.tracing import present_trace, shared_trace
 from farebox_client.transport import Answer
 
@@ -27,6 +26,7 @@ C = TypeVar("C")
 
 CLOSED: Final = "the client was closed before the charge was sent"
 BROKEN_OFF: Final = "the request was broken off"
+NOT_AGAIN: Final = "the client was closed before the charge could be asked for again"
 
 _HEAD: Final = '{"charges":['
 _TAIL: Final = "]}"
@@ -87,7 +87,7 @@ class ChargeQueue(Generic[C]):
         limits: BatchLimits,
         *,
         is_patient: bool = False,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = draw_chance,
     ) -> None:
         """Begin empty.
 
@@ -109,6 +109,7 @@ class ChargeQueue(Generic[C]):
         self._failures_in_a_row = 0
         self._resume_at = 0.0
         self._failure: FareboxError | None = None
+        self._is_given_up = False
         self.requests_under_way = 0
         self.unsettled = 0
         """How many charges have no outcome yet, those under way included."""
@@ -133,6 +134,7 @@ class ChargeQueue(Generic[C]):
             raise _own(self._failure, waiting, is_known=True)
         if self.unsettled >= self._limits.waiting_max:
             raise Overloaded(f"{self.unsettled:,} charges of this process wait already", key=waiting.key)
+        self._is_given_up = False
         self.unsettled += 1
         self._waiting.append(waiting)
 
@@ -171,9 +173,7 @@ class ChargeQueue(Generic[C]):
         self.requests_under_way -= 1
         self._failures_in_a_row = 0
         self._failure = None
-        return self._settle(
-            [each for each in read if isinstance(each[1], Charge) or not self._is_asked_again(*each, now)]
-        )
+        return self._settle(self._finals(read, now))
 
     def failed(self, batch: "Batch[C]", failure: FareboxError, now: float) -> "Outcomes[C]":
         """Note that a whole request failed, and return the outcomes that are settled by that."""
@@ -183,12 +183,14 @@ class ChargeQueue(Generic[C]):
             return self._pause(batch, failure, now)
         if is_about_client:
             return self._settle(_each(batch, failure))
-        if len(batch) > 1:
-            for waiting in batch:
-                waiting.is_uncertain |= not failure.is_known
-            self._alone.extend(_halves(batch))
-            return []
-        return self._settle([each for each in _each(batch, failure) if not self._is_asked_again(*each, now)])
+        if len(batch) == 1:
+            return self._settle(self._finals(_each(batch, failure), now))
+        if self._is_given_up:
+            return self._settle(_each(batch, _not_again(failure)))
+        for waiting in batch:
+            waiting.is_uncertain |= not failure.is_known
+        self._alone.extend(_halves(batch))
+        return []
 
     def break_off(self, batch: "Batch[C]", failure: FareboxError) -> "Outcomes[C]":
         """Settle the charges of a request that nobody waits for any more."""
@@ -196,7 +198,11 @@ class ChargeQueue(Generic[C]):
         return self._settle(_each(batch, failure))
 
     def give_up(self, failure: FareboxError) -> "Outcomes[C]":
-        """Take out all that is not under way, each with this failure; what was not sent has moved nothing."""
+        """Take out all that is not under way, each with this failure; what was not sent has moved nothing.
+
+        What is under way is not asked again either: it has the outcome of this attempt, or is `Unreachable`.
+        """
+        self._is_given_up = True
         return self._take_out(failure, lambda waiting: True)
 
     def _next_batch(self) -> "Batch[C]":
@@ -209,13 +215,23 @@ class ChargeQueue(Generic[C]):
             batch.append(waiting.popleft())
         return batch
 
-    def _is_asked_again(self, waiting: Waiting[C], outcome: Charge | FareboxError, now: float) -> bool:
-        """Tell whether a charge that was answered by itself is asked again, when it is due; note it if so."""
-        if not isinstance(outcome, FareboxError):
+    def _finals(self, outcomes: "Outcomes[C]", now: float) -> "Outcomes[C]":
+        """Tell which charges, answered by themselves, are settled; the others are asked again when they are due."""
+        if self._is_given_up:
+            return [
+                (waiting, _not_again(outcome) if self._may_come_again(outcome) else outcome)
+                for waiting, outcome in outcomes
+            ]
+        return [each for each in outcomes if not (self._may_come_again(each[1]) and self._is_asked_again(*each, now))]
+
+    def _may_come_again(self, outcome: Charge | FareboxError) -> bool:
+        if isinstance(outcome, Charge):
             return False
         is_refused = outcome.is_known and 400 <= outcome.status < 500
-        if not may_be_asked_again(outcome) and (is_refused or not self._is_patient):
-            return False
+        return may_be_asked_again(outcome) or (self._is_patient and not is_refused)
+
+    def _is_asked_again(self, waiting: Waiting[C], outcome: FareboxError, now: float) -> bool:
+        """Tell whether there is time for another attempt; note when it is due if so."""
         waiting.attempts += 1
         due = now + self._pause_seconds(waiting.attempts)
         if not self._may_wait(waiting, due):
@@ -226,6 +242,8 @@ class ChargeQueue(Generic[C]):
 
     def _pause(self, batch: "Batch[C]", failure: FareboxError, now: float) -> "Outcomes[C]":
         """Let all requests pause. A batch whose fate is unknown comes again in halves, lest one charge spoils it."""
+        if self._is_given_up:
+            return self._settle(_each(batch, _not_again(failure)))
         self._failures_in_a_row += 1
         self._failure = failure
         wanted = failure.retry_after or 0.0
@@ -335,6 +353,13 @@ def _halves(batch: "Batch[C]") -> "list[Batch[C]]":
 
 def _each(batch: "Batch[C]", failure: FareboxError) -> "Outcomes[C]":
     return [(waiting, _own(failure, waiting, is_known=failure.is_known)) for waiting in batch]
+
+
+def _not_again(failure: FareboxError) -> FareboxError:
+    """Say that there is no other attempt after one that settles nothing: a status would pass for a refusal."""
+    unreachable = Unreachable(f"{NOT_AGAIN}: {failure}", key=failure.key, is_known=failure.is_known)
+    unreachable.__cause__ = failure
+    return unreachable
 
 
 def _own(failure: FareboxError, waiting: Waiting[Any], *, is_known: bool) -> FareboxError:
