@@ -73,7 +73,7 @@ KEYS: Final = {
     SUPPORT: KeyRecord(2, KeyKind.SUPPORT, None, None, None, EVERY_ROLE),
     ANNS: KeyRecord(3, KeyKind.MERCHANT, ANN, None, None, budget_id=3),
     VIEWER: KeyRecord(4, KeyKind.SUPPORT, None, None, None, StaffRole.VIEWER),
-    MOVER: KeyRecord(5, KeyKind.SUPPORT, None, None, None, StaffRole.SUPPORT),
+    MOVER: KeyRecord(5, KeyKind.SUPPORT, None, None, None, StaffRole.SUPPORT, people="501"),
     ADMINISTRATOR: KeyRecord(6, KeyKind.SUPPORT, None, None, None, StaffRole.ADMINISTRATOR),
 }
 
@@ -280,6 +280,14 @@ def is_limited_to(amount: int) -> Fault:
     return limit
 
 
+def wishes(amount: int) -> Fault:
+    def wish(situation: Situation) -> None:
+        assert isinstance(situation.command, RequestApproval)
+        situation.command = replace(situation.command, move=replace(situation.command.move, amount=amount))
+
+    return wish
+
+
 def decided(state: ApprovalState) -> Fault:
     seq = 3 if state is ApprovalState.APPROVED else None
     return meets(approval=replace(REQUESTED, state=state, decided_by="cleo", decided_at=NOW - 1, transfer_seq=seq))
@@ -468,6 +476,16 @@ TABLE: Final = {
             Code.REFUND_EXCEEDS_TRANSFER: meets(returned=10 * UNIT),
             Code.APPROVAL_REQUIRED: is_limited_to(UNIT),
             Code.BALANCE_LIMIT_EXCEEDED: has(wallet=BALANCE_MICROS_MAX - 41 * UNIT),
+        },
+        apart=(CALLERS,),
+    ),
+    "a person's key's top-up of no more than one person may": Refusals(
+        RequestApproval(TopUp(ANN, UNIT, "R-1", caller=Caller(MOVER)), 9, ApprovalLimits(10 * UNIT)),
+        {
+            **COMMON,
+            Code.APPROVAL_REQUIRED: is_limited_to(UNIT - 1),
+            Code.AMOUNT_TOO_FINE: wishes(amount=FINE),
+            Code.BALANCE_LIMIT_EXCEEDED: has(wallet=BALANCE_MICROS_MAX - 40 * UNIT),
         },
         apart=(CALLERS,),
     ),

@@ -442,7 +442,7 @@ class Batch:
         raised = asked - book.credit_limit if isinstance(move, SetCreditLimit) else asked
         if self._approvals.must_wait(command, raised, command.limits.of(book.currency)):
             # Of credit limits one waits at most; what one person may set meanwhile is no reference's second use.
-            refusal = repeated or (None if isinstance(move, Refund) else closing.too_fine_refusal(book, move, asked))
+            refusal = repeated or self._approvals.alone_refusal(command) or closing.too_fine_refusal(book, move, asked)
             return refusal or self._approvals.request(book, command, fingerprint, asked)
         return self._make_alone(book, move, fingerprint, number=command.approval_id)
 

@@ -88,6 +88,16 @@ class BatchApprovals:
         )
         return alone + amount > limit
 
+    def alone_refusal(self, command: RequestApproval) -> Outcome | None:
+        """Refuse a service's move that must wait: nobody would be asked for its approval."""
+        if not _is_service(command):
+            return None
+        return refused(
+            Code.APPROVAL_REQUIRED,
+            "This key was made by one person, who may not give back so much alone; a second person approves it "
+            "if support asks for the refund",
+        )
+
     def request(self, book: Book, command: RequestApproval, fingerprint: bytes, amount: int) -> Outcome:
         """Write a request down, tell of it, and owe a mail to each of the staff who may approve it.
 
@@ -97,12 +107,6 @@ class BatchApprovals:
             fingerprint: what tells a retry from another request under the same reference.
             amount: of the move in micros, or the credit limit.
         """
-        if _is_service(command):
-            return refused(
-                Code.APPROVAL_REQUIRED,
-                "This key was made by one person, who may not give back so much alone; a second person approves it "
-                "if support asks for the refund",
-            )
         people = self.people(command)
         approval = approval_rules.new_approval(command, fingerprint, amount, people, self._now)
         self._rows.new[approval.merchant_id, approval.approval_id] = approval

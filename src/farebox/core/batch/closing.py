@@ -4,7 +4,7 @@ from typing import Final
 
 from farebox.core.batch.grants import BatchGrants
 from farebox.core.book import Book
-from farebox.core.commands import Adjust, Move, SetClosed
+from farebox.core.commands import Adjust, Move, Refund, SetClosed
 from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.transfers import Transfer
@@ -13,10 +13,12 @@ MERCHANT_CLOSED: Final = refused(Code.MERCHANT_CLOSED, "The merchant is closed: 
 
 
 def too_fine_refusal(book: Book, move: Move, amount: int) -> Outcome | None:
-    """Refuse an amount with more decimals than the currency, unless it is an adjustment by all that was paid.
+    """Refuse an amount with more decimals than the currency, unless it is a refund, or adjusts all that was paid.
 
-    Prices may be finer than the currency, and so may what is left when a merchant is closed.
+    Prices may be finer than the currency, and so may any part of a charge, and what is left when a merchant is closed.
     """
+    if isinstance(move, Refund):
+        return None
     is_rest = isinstance(move, Adjust) and amount == (book.owed - book.paid if move.is_credit else book.paid)
     return None if is_rest else book.too_fine_refusal(amount)
 
