@@ -7,7 +7,7 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
 - `{transfer.values}`, `{account.unnest after transfer}`: a list that columns.py makes, its parameters numbered from 1,
   or after those of other tables, as in `after transfer and account`;
 - `{Kind.CHARGE}`: the number that the database keeps for a name;
-- `{in $1}`: equals one of a list of whole numbers, which is the first parameter;
+- `{in $1}`: equals one of a list of whole numbers, which is the first parameter; `{text in $1}`: of texts;
 - `{quantities}`: the quantities that a transfer was priced by, rows of a table `named` with `key` and `value`;
 - `{counted at}`: when the charge or hold was made of which a transfer `t` gives something back;
 - `{given part}`: what of a transfer's amount was given credit, in micros;
@@ -47,7 +47,7 @@ _NUMBERED: Final = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 _SELECTED: Final = re.compile(r"\{(?P<table>[a-z_]+)(?: of (?P<alias>[a-z_]+))?\}")
 _PART: Final = re.compile(r"\{(?P<table>[a-z_]+)\.(?P<part>[a-z]+)(?: after (?P<before>[a-z_]+(?: and [a-z_]+)*))?\}")
 _ENUM: Final = re.compile(r"\{(?P<enum>[A-Z][A-Za-z]+)\.(?P<member>[A-Z_]+)\}")
-_IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)\}")
+_IN: Final = re.compile(r"\{(?P<text>text )?in (?P<parameter>\$[0-9]+)\}")
 _IN_SHARD: Final = re.compile(r"\s+\{in shard (?P<alias>[a-z_]+)\}")
 _UNNEST: Final = re.compile(r"SELECT \{(?P<table>[a-z_]+)\.unnest(?: after (?P<before>[a-z_]+(?: and [a-z_]+)*))?\}")
 _SHARD: Final = "$shard"
@@ -216,8 +216,12 @@ def _written_out(text: str, dialect: str) -> str:
     text = _PART.sub(_part, text)
     text = _ENUM.sub(lambda found: str(_ENUMS[found["enum"]][found["member"]].value), text)
     if dialect == "postgres":
-        return _with_shard(_IN.sub(r"= ANY(\g<parameter>::bigint[])", text))
+        return _with_shard(_IN.sub(_in_array, text))
     return in_dialect(_IN.sub(r"IN (SELECT value FROM json_each(\g<parameter>))", text), dialect)
+
+
+def _in_array(found: re.Match[str]) -> str:
+    return f"= ANY({found['parameter']}::{'text' if found['text'] else 'bigint'}[])"
 
 
 def in_dialect(text: str, dialect: str) -> str:

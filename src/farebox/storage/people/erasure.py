@@ -39,7 +39,7 @@ class ErasureStore(SubjectStore):
 
     async def kept(self, email: str) -> KeptOfPerson:
         """Count what is kept of a person, by any address that reaches the same mailbox."""
-        (row,) = await self._rows("kept_of_person", mailbox_of(email), email)
+        (row,) = await self._rows("kept_of_person", await self._spellings(self._connector.fetch, email))
         return KeptOfPerson(*row)
 
     async def delete(self, email: str, audit_entry: AuditEntry | None = None) -> KeptOfPerson:
@@ -48,24 +48,35 @@ class ErasureStore(SubjectStore):
         Raises:
             StillRegistered: they are a user of an account.
         """
-        person = (mailbox_of(email), email)
         kept: list[KeptOfPerson] = []
 
         async def write(fetch: Fetch) -> None:
-            ((memberships,),) = await fetch(self._sql["count_memberships"], person[0])
+            ((memberships,),) = await fetch(self._sql["count_memberships"], mailbox_of(email))
             if memberships:
                 raise StillRegistered("they are a user of an account")
-            ((*row,),) = await fetch(self._sql["kept_of_person"], *person)
+            spellings = await self._spellings(fetch, email)
+            ((*row,),) = await fetch(self._sql["kept_of_person"], spellings)
             kept[:] = [KeptOfPerson(*row)]
-            for (login_id,) in await fetch(self._sql["logins_of_person"], *person):
+            for (login_id,) in await fetch(self._sql["logins_of_person"], spellings):
                 await fetch(self._sql["delete_sessions_of"], login_id)
                 await fetch(self._sql["delete_reports_of"], login_id)
                 await fetch(self._sql["delete_report_choices_of"], login_id)
                 await fetch(self._sql["delete_account_mails_of"], login_id)
                 await fetch(self._sql["delete_login"], login_id)
-            await fetch(self._sql["forget_recipient"], *person)
+            await fetch(self._sql["forget_recipient"], spellings)
             if not kept[0].staff_logins:
-                await fetch(self._sql["forget_in_audit_log"], *person)
+                for spelling in spellings:
+                    await fetch(self._sql["forget_in_details"], spellings, spelling)
+                await fetch(self._sql["forget_in_audit_log"], spellings)
 
         await self._connector.run_in_transaction(write, audit_entry)
         return kept[0]
+
+    async def _spellings(self, fetch: Fetch, email: str) -> list[str]:
+        """List the ways in which an address was written, wherever it is kept: all that reach the same mailbox.
+
+        The longest comes first: it may hold another one.
+        """
+        mailbox = mailbox_of(email)
+        written = {text for (text,) in await fetch(self._sql["written_addresses"]) if mailbox_of(text) == mailbox}
+        return sorted(written | {email, mailbox}, key=lambda text: (-len(text), text))

@@ -95,7 +95,7 @@ def create_private(path: Path) -> None:
         os.close(number)
 
 
-def _as_json(_: apsw.Cursor, __: int, values: list[int]) -> str:
+def _as_json(_: apsw.Cursor, __: int, values: list[int] | list[str]) -> str:
     """Bind a list, which SQLite does not have, as JSON, which a statement takes apart again."""
     return msgspec.json.encode(values).decode()
 
