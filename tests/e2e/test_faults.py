@@ -6,13 +6,14 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import asyncpg
 import pytest
 
+from farebox.core.commands import Charge, Payer
 from tests.e2e.traffic import Traffic, check_books
 from tests.support.postgres import PostgresServer
 from tests.support.server import Seeds, Server, ServerError, open_farebox, seed
@@ -222,6 +223,91 @@ async def test_a_disk_without_room_is_told_by_its_name_under_load_and_over_witho
         assert "database or disk is full" in server.log() or "no space left on device" in server.log()
     await _check(database_url, seeds, 400)
     await _verify(database_url, tmp_path)
+
+
+async def _fill(database_url: str, seeds: Seeds, charges: int) -> None:
+    """Charge so often that the table is larger than the files of PostgreSQL's own log, which are not to be limited."""
+    async with open_farebox(database_url) as farebox:
+        commands = [Charge(Payer(seeds.merchant_id), "image", 1, f"fill-{number}") for number in range(charges)]
+        for start in range(0, charges, 1_000):
+            await farebox.committer.submit_all(commands[start : start + 1_000])
+
+
+async def _table_bytes(database_url: str) -> int:
+    connection = await asyncpg.connect(database_url)
+    try:
+        return int(await connection.fetchval("SELECT pg_relation_size('transfer')"))
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("bytes_left", "told"),
+    [(4_096, ("53100", "XX000")), (0, ("XX000",))],
+    ids=["a part of a page", "not a byte"],
+)
+async def test_a_full_disk_of_postgres_is_a_503_under_load_and_over_when_there_is_room(
+    bytes_left: int, told: Sequence[str], tmp_path: Path
+) -> None:
+    """What docs/how-to/when-the-disk-is-full.md promises of PostgreSQL.
+
+    A write that ends within a page is what a full disk does, and told as one by versions before 16; a file that may
+    grow no more at all PostgreSQL has no name for.
+    """
+    with PostgresServer(log_file_mb=1, settings={"log_line_prefix": "%e "}) as postgres:
+        database_url = postgres.create_database()
+        seeds = await _prepare(database_url)
+        await _fill(database_url, seeds, 6_000)
+        with Server(database_url) as server:
+            traffic = Traffic([server], seeds)
+            running = asyncio.create_task(traffic.charge_until_answered([f"k{number}" for number in range(400)]))
+            await traffic.reached(50)
+            size = await _table_bytes(database_url)
+            assert size > 1 << 20
+            postgres.limit_file_size(size + bytes_left)
+            for _ in range(POLLS_MAX):
+                if traffic.troubles.total() >= 50:
+                    break
+                await asyncio.sleep(POLL_PAUSE_S)
+            assert (503, "unavailable", False) == await _charge(server, seeds, "full")
+            balance = await _balance(server, seeds)
+            assert balance[0] == 200
+            acknowledged = len(traffic.acknowledged)
+            assert balance == await _balance(server, seeds)
+            postgres.limit_file_size()
+            await running
+            assert acknowledged < 400 == len(traffic.acknowledged)
+            assert {(503, "unavailable")} == set(traffic.troubles)
+            assert not traffic.lost
+            assert (200, None, False) == await _charge(server, seeds, "full")
+        errors = [line.split()[0] for line in postgres.log().splitlines() if "could not extend file" in line]
+        assert errors
+        assert set(errors) <= set(told)
+        await _check(database_url, seeds, 6_401)
+        await _verify(database_url, tmp_path)
+
+
+async def test_a_full_disk_of_postgres_own_log_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """PostgreSQL stops in the middle of a COMMIT, and can't start again until there is room."""
+    with PostgresServer() as postgres:
+        database_url = postgres.create_database()
+        seeds = await _prepare(database_url)
+        with Server(database_url) as server:
+            traffic = Traffic([server], seeds)
+            running = asyncio.create_task(traffic.charge_until_answered([f"k{number}" for number in range(400)]))
+            await traffic.reached(100)
+            await asyncio.to_thread(postgres.limit_file_size, 4_096)
+            await _poll_balance(server, seeds, lambda status, body: (500, BALANCE_FAILED) == (status, body))
+            assert server.is_running()
+            await asyncio.to_thread(postgres.kill)
+            await asyncio.to_thread(postgres.start)
+            await running
+            assert 400 == len(traffic.acknowledged) == len({each.transfer_id for each in traffic.answers.values()})
+            assert set(traffic.troubles) <= {(503, "unavailable"), (500, "outcome_unknown")}
+            assert not traffic.lost
+        assert "PANIC" in postgres.log()
+        await _check(database_url, seeds, 400)
+        await _verify(database_url, tmp_path)
 
 
 async def test_read_only_file_serves_reads_and_refuses_charges(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from farebox.core.prices import Price
 from farebox.core.state import BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.batch_steps import BatchSteps
-from farebox.storage.interface import CommitUnknown, Connector, Decide, StoreUnavailable
+from farebox.storage.interface import CommitUnknown, Connector, Decide, StoreFaulty, StoreUnavailable
 
 WAIT_S: Final = 10
 UNIT: Final = 1_000_000
@@ -34,12 +34,15 @@ class Fate(Enum):
     """COMMIT fails, but everything was committed."""
     CRASHES = auto()
     """Something that nobody foresaw; nothing is committed."""
+    FAULTY = auto()
+    """The database fails at its own work; nothing is committed."""
 
 
 class ScriptedConnector:
     """Keeps accounts and transfers; `script` has the fates of the transactions to come, good ones after it ends.
 
-    Merchants are 0, 1, 2 ...; a merchant's group is its number modulo `groups`. A merchant in `poisoned` can't be read.
+    Merchants are 0, 1, 2 ...; a merchant's group is its number modulo `groups`. A merchant in `poisoned` can't be read,
+    and the rows of one in `damaged` are what the database itself fails at.
     """
 
     def __init__(self, *, groups: int = 1, merchants: int = 8, wallet: int = 1000 * UNIT) -> None:
@@ -48,6 +51,7 @@ class ScriptedConnector:
         self.script: deque[Fate | None] = deque()
         self.always: Fate | None = None
         self.poisoned: set[int] = set()
+        self.damaged: set[int] = set()
         self.batches: list[list[tuple[int, str]]] = []
         """What each transaction was about: merchants and idempotency keys."""
         self.running: Counter[int] = Counter()
@@ -115,6 +119,8 @@ class ScriptedConnector:
             raise StoreUnavailable("the database is away")
         if fate is Fate.CRASHES or self.poisoned.intersection(reads.merchant_ids):
             raise InvariantViolation("a book does not balance")
+        if fate is Fate.FAULTY or self.damaged.intersection(reads.merchant_ids):
+            raise StoreFaulty("a page can't be read")
         decision = decide(self._load(reads))
         if fate is Fate.FAILS_AFTER_DECIDING:
             raise StoreUnavailable("the database is away")

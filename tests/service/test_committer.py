@@ -19,7 +19,13 @@ from farebox.core.outcomes import Code, Outcome
 from farebox.core.state import BatchState, ReadSet, reads
 from farebox.service.clock import SystemClock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable
-from farebox.service.ledger.committer import LIMITS, CommittedBatch, Committer, CommitterLimits
+from farebox.service.ledger.committer import (
+    FAULTY_SPLITS_MAX,
+    LIMITS,
+    CommittedBatch,
+    Committer,
+    CommitterLimits,
+)
 from tests.service.scripted import UNIT, WAIT_S, Fate, ScriptedConnector, charge, charges
 from tests.support.server import open_farebox, seed
 
@@ -608,6 +614,27 @@ async def test_one_command_that_cannot_be_decided_fails_alone(place: int, caplog
     ]
     assert 1 == len([record for record in caplog.records if record.levelno == logging.ERROR])
     assert "Charge" in caplog.text
+
+
+@pytest.mark.parametrize("places", [{0}, {8}, {2, 6}], ids=str)
+async def test_what_the_database_fails_at_is_refused_alone(places: set[int]) -> None:
+    """A damaged page of one merchant's keeps nobody else from charging."""
+    scripted = ScriptedConnector(merchants=9)
+    scripted.damaged |= places
+    async with _running(scripted) as committer:
+        outcomes = await _results(_submit(committer, *[charge("k", merchant_id=merchant) for merchant in range(9)]))
+    assert places == {place for place, outcome in enumerate(outcomes) if isinstance(outcome, Unavailable)}
+    assert [0 if merchant in places else UNIT for merchant in range(9)] == [scripted.spent(it) for it in range(9)]
+
+
+async def test_a_database_that_fails_at_everything_is_not_asked_about_each_command() -> None:
+    scripted = ScriptedConnector()
+    scripted.always = Fate.FAULTY
+    async with _running(scripted) as committer:
+        outcomes = await _results(_submit(committer, *charges([f"k{number}" for number in range(500)])))
+    assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
+    assert 2 * FAULTY_SPLITS_MAX + 1 == len(scripted.batches)
+    assert 0 == scripted.spent()
 
 
 async def test_crash_that_passes_hurts_nobody() -> None:

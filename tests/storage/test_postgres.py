@@ -891,7 +891,7 @@ async def test_a_transaction_given_up_by_the_server_is_never_taken_for_committed
         with pytest.raises(asyncpg.DivisionByZeroError):
             await connection.execute("SELECT 1 / 0")
 
-    with pytest.raises(StorageError, match="given the transaction up"):
+    with pytest.raises(StoreUnavailable, match="given the transaction up"):
         await run_transaction(pool_of(stores), hide_an_error, commit_timeout_ms=5000)
 
 

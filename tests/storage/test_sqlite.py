@@ -22,6 +22,7 @@ from farebox.storage.interface import (
     CommitUnknown,
     SchemaMismatch,
     StorageError,
+    StoreFaulty,
     StoreFull,
     StoreReadOnly,
     StoreUnavailable,
@@ -625,7 +626,9 @@ async def test_a_connection_that_can_not_be_made_anew_is_unavailable_for_so_long
         (apsw.IOError, StoreUnavailable),
         (apsw.ReadOnlyError, StoreReadOnly),
         (apsw.InterruptError, StoreUnavailable),
-        (apsw.CorruptError, StorageError),
+        (apsw.NoMemError, StoreUnavailable),
+        (apsw.CorruptError, StoreFaulty),
+        (apsw.NotADBError, StoreFaulty),
         (apsw.SQLError, StorageError),
     ],
 )

@@ -139,6 +139,7 @@ class PostgresServer(Databases):
         programs: The folder of `initdb` and `postgres`, if not the one that is found.
         original: A server that this one is a copy of, as `fill` makes it.
         fill: Fills the data directory, which is not there yet, in place of `initdb`.
+        log_file_mb: How large each file of its log is: a power of two.
     """
 
     def __init__(
@@ -149,11 +150,13 @@ class PostgresServer(Databases):
         programs: Path | None = None,
         original: "PostgresServer | None" = None,
         fill: Callable[[Path], None] | None = None,
+        log_file_mb: int = 16,
     ) -> None:
         self.durable = durable
         self._settings = dict(settings or {})
         self._programs = programs
         self._fill = fill
+        self._log_file_mb = log_file_mb
         self._account = _unprivileged_account()
         self._folder: Path | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -213,6 +216,17 @@ class PostgresServer(Databases):
             if time.monotonic() > deadline:
                 raise PostgresError("Processes of a killed PostgreSQL stay on.")
             time.sleep(0.005)
+
+    def limit_file_size(self, bytes_max: int | None = None) -> None:
+        """Let no file grow beyond a size by what clients do, as a full disk does; without one, lift the limit."""
+        postmaster = psutil.Process(self._running().pid)
+        limit = "unlimited" if bytes_max is None else bytes_max
+        for process in (postmaster, *postmaster.children()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                # Those that were connected before; whoever connects from now on is started by the first.
+                if process == postmaster or process.cmdline()[0].startswith(f"postgres: {USER} "):
+                    # The server's own account may, and root may not everywhere.
+                    self.shell(f"prlimit --pid {process.pid} --fsize={limit}: || ! kill -0 {process.pid}")
 
     def close(self) -> None:
         """Stop the server and remove all that it kept."""
@@ -326,6 +340,7 @@ class PostgresServer(Databases):
             [
                 *(programs / "initdb", "--pgdata", folder / "data", "--username", USER, "--pwfile", password_file),
                 *("--auth-host=password", "--auth-local=reject", "--encoding=UTF8", "--locale=C", "--no-sync"),
+                f"--wal-segsize={self._log_file_mb}",
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

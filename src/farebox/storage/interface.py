@@ -69,6 +69,10 @@ class StoreFull(StoreUnavailable):
     """The database's disk has no room left; nothing was committed."""
 
 
+class StoreFaulty(StoreUnavailable):
+    """The database failed at its own work, perhaps at the rows of one command alone; nothing was committed."""
+
+
 class CommitUnknown(StorageError):
     """An error came while COMMIT ran: the batch may or may not be in the ledger. Look its keys up."""
 

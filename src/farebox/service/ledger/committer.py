@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ from farebox.service.clock import Clock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable, unavailable
 from farebox.service.ledger.traced import decide_traced
 from farebox.storage.batch_steps import BatchSteps
-from farebox.storage.interface import CommitUnknown, Connector, StoreReplaced, StoreUnavailable
+from farebox.storage.interface import CommitUnknown, Connector, StoreFaulty, StoreReplaced, StoreUnavailable
 
 _log = logging.getLogger("farebox.committer")
 
@@ -51,6 +51,10 @@ class CommitterLimits(Struct, frozen=True):
 
 
 LIMITS: Final = CommitterLimits()
+
+FAULTY_SPLITS_MAX: Final = 24
+"""How often a batch is split to find what the database fails at: as often as finds two of a thousand commands. A
+database that fails at all of them is not asked about each."""
 
 
 class CommittedBatch(Struct, frozen=True, gc=False):
@@ -270,7 +274,8 @@ class Committer:
 
         Nothing that goes wrong here ends the worker.
         """
-        results = await self._results([command for commands, *_ in jobs for command in commands])
+        together = [command for commands, *_ in jobs for command in commands]
+        results = await self._results(together, iter(range(FAULTY_SPLITS_MAX)))
         start = 0
         for commands, future, _ in jobs:
             end = start + len(commands)
@@ -278,11 +283,17 @@ class Committer:
             start = end
         return not all(isinstance(result, Unavailable | FateUnknown) for result in results)
 
-    async def _results(self, commands: list[Command]) -> list[Outcome | Exception]:
-        """Commit commands and return what became of each: its outcome, or what went wrong."""
+    async def _results(self, commands: list[Command], splits: Iterator[int]) -> list[Outcome | Exception]:
+        """Commit commands and return what became of each: its outcome, or what went wrong.
+
+        Splitting a batch changes nothing, so the one command that can't be decided, or whose rows the database can't
+        read, is found and fails alone. `splits` says how often it may be done if the database is what fails.
+        """
         try:
             return [*await self._outcomes(commands)]
         except ServiceError as error:
+            if isinstance(error.__cause__, StoreFaulty) and len(commands) > 1 and next(splits, None) is not None:
+                return await self._halves(commands, splits)
             # Each caller gets one of its own: an exception raised in many places gathers all their traces.
             own = [type(error)(error.message) for _ in commands]
             for each in own:
@@ -290,11 +301,13 @@ class Committer:
             return [*own]
         except Exception as error:
             if len(commands) > 1:
-                # Splitting a batch changes nothing, so the one command that can't be decided is found and fails alone.
-                middle = len(commands) // 2
-                return [*await self._results(commands[:middle]), *await self._results(commands[middle:])]
+                return await self._halves(commands, splits)
             _log.exception("a command failed: %s", type(commands[0]).__name__)
             return [error]
+
+    async def _halves(self, commands: list[Command], splits: Iterator[int]) -> list[Outcome | Exception]:
+        middle = len(commands) // 2
+        return [*await self._results(commands[:middle], splits), *await self._results(commands[middle:], splits)]
 
     async def _outcomes(self, commands: list[Command]) -> list[Outcome]:
         now = self._clock.now()

@@ -11,31 +11,52 @@ from farebox.storage.interface import (
     LedgerMoved,
     NotFound,
     StorageError,
+    StoreFaulty,
     StoreFull,
     StoreReadOnly,
     StoreUnavailable,
 )
 from farebox.storage.ledger_move import MOVED_SQLSTATE
 
-_UNAVAILABLE_CLASSES: Final = ("08", "28", "3D", "53", "57", "58")
-"""SQLSTATE classes: connection, login, no such database, too few resources, operator intervention, system error."""
-
-_UNAVAILABLE: Final = frozenset(
-    {
-        asyncpg.LockNotAvailableError.sqlstate,
-        asyncpg.IdleInTransactionSessionTimeoutError.sqlstate,
-    }
-)
-_LOST_RACES: Final = (
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    # A migration changed a table under a prepared statement, which asyncpg has forgotten now.
-    asyncpg.InvalidCachedStatementError,
-)
-
 
 class LostRace(StoreUnavailable):
     """A transaction failed before COMMIT only because of others; the same again may succeed."""
+
+
+BY_STATE: Final[dict[str, type[StorageError]]] = {
+    # Connections and logins: none, refused, or of a database that is not there.
+    "08": StoreUnavailable,
+    "28": StoreUnavailable,
+    "3D000": StoreUnavailable,
+    # What a value or a reference got wrong, of which a row tells more than a class.
+    "23503": NotFound,
+    "23505": AlreadyExists,
+    # A standby, or a database that was set to read only; time limits on a transaction that did nothing.
+    "25006": StoreReadOnly,
+    "25P03": StoreUnavailable,
+    "25P04": StoreUnavailable,
+    # Others were in the way.
+    "40": LostRace,
+    "55P03": StoreUnavailable,
+    "55006": StoreUnavailable,
+    "72": LostRace,
+    # A file that may not be written, as on a file system that was mounted anew to be read, is told as a lack of rights.
+    "42501": StoreFaulty,
+    # Too few resources: a disk, memory, connections.
+    "53": StoreUnavailable,
+    "53100": StoreFull,
+    # A limit of the server's, such as the one that ends transactions before their numbers run out.
+    "54": StoreFaulty,
+    # Somebody, a time limit or a crash ended it.
+    "57": StoreUnavailable,
+    # The operating system; and what PostgreSQL has no name for, such as a file that may not grow, or rows and indexes
+    # that are damaged.
+    "58": StoreFaulty,
+    "F0": StoreUnavailable,
+    "XX": StoreFaulty,
+    MOVED_SQLSTATE: LedgerMoved,
+}
+"""What an SQLSTATE says, by the whole of it or else by its class; anything else is a mistake of this program's."""
 
 
 @contextmanager
@@ -50,25 +71,19 @@ def translated() -> Iterator[None]:
 def translation(error: BaseException) -> StorageError:
     """Say in storage's own terms what the driver reports."""
     text = f"PostgreSQL: {first_line(error)}"
-    if isinstance(error, _LOST_RACES):
+    # A migration changed a table under a prepared statement, which asyncpg has forgotten now.
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
         return LostRace(text)
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return StoreReadOnly(text)
-    if isinstance(error, asyncpg.DiskFullError):
-        return StoreFull(text)
-    if isinstance(error, asyncpg.ForeignKeyViolationError):
-        return NotFound("no such merchant")
-    if isinstance(error, asyncpg.UniqueViolationError):
-        return AlreadyExists(f"there already: {error.constraint_name}")
-    if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        if state == MOVED_SQLSTATE:
-            return LedgerMoved(first_line(error))
-        is_unavailable = state in _UNAVAILABLE or state.startswith(_UNAVAILABLE_CLASSES)
-    else:
+    if not isinstance(error, asyncpg.PostgresError):
         # A ValueError is about a value or a setting; all else that asyncpg itself has to say is about the connection.
-        is_unavailable = not isinstance(error, ValueError)
-    return StoreUnavailable(text) if is_unavailable else StorageError(text)
+        return StorageError(text) if isinstance(error, ValueError) else StoreUnavailable(text)
+    state = error.sqlstate or ""
+    kind = BY_STATE.get(state) or BY_STATE.get(state[:2], StorageError)
+    if kind is NotFound:
+        return NotFound("no such merchant")
+    if kind is AlreadyExists:
+        return AlreadyExists(f"there already: {error.constraint_name}")
+    return kind(first_line(error) if kind is LedgerMoved else text)
 
 
 def first_line(error: BaseException) -> str:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from farebox.storage.interface import CommitUnknown, StorageError
+from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from farebox.storage.postgres.errors import LostRace, first_line, translated
 from farebox.storage.postgres.pool import Connection, Pool, discard
 
@@ -78,4 +78,4 @@ async def commit(connection: Connection, timeout_ms: int) -> None:
     if failure is not None:
         raise CommitUnknown(f"PostgreSQL failed during COMMIT: {first_line(failure)}") from failure
     if commit.result() != "COMMIT":
-        raise StorageError("PostgreSQL had given the transaction up before COMMIT")
+        raise StoreUnavailable("PostgreSQL had given the transaction up before COMMIT")

@@ -17,6 +17,7 @@ from farebox.storage.interface import (
     LedgerMoved,
     NotFound,
     StorageError,
+    StoreFaulty,
     StoreFull,
     StoreReadOnly,
     StoreUnavailable,
@@ -57,7 +58,10 @@ _UNAVAILABLE: Final = (
     apsw.PermissionsError,
     apsw.AuthError,
     apsw.InterruptError,
+    apsw.NoMemError,
+    apsw.ProtocolError,
 )
+_FAULTY: Final = (apsw.CorruptError, apsw.NotADBError)
 
 
 def connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -> apsw.Connection:
@@ -134,6 +138,8 @@ def translation(error: apsw.Error) -> StorageError:
             return NotFound("no such merchant")
         case apsw.ConstraintError() if "UNIQUE" in str(error):
             return AlreadyExists(f"there already: {error}")
+    if isinstance(error, _FAULTY):
+        return StoreFaulty(text)
     return StoreUnavailable(text) if isinstance(error, _UNAVAILABLE) else StorageError(text)
 
 
