@@ -360,4 +360,4 @@ def test_a_forked_process_charges_by_itself(site: Site) -> None:
 def test_a_closed_client_leaves_no_thread(site: Site) -> None:
     with closing(Farebox(site.server.url, key=site.seeds.service_key)) as farebox:
         farebox.charge(merchant=site.seeds.merchant, type="image")
-    eventually(lambda: all(thread.name != "farebox-charges" for thread in threading.enumerate()), within_s=5)
+    eventually(lambda: all(thread.name != "farebox-charges" for thread in threading.enumerate()))

@@ -192,12 +192,14 @@ async def test_staff_who_want_no_such_warning_get_none_even_of_what_is_owed(shop
     }
     assert una.login_id in owed
     assert ben.login_id not in owed
+    warnings, name = staff_warnings(farebox.stores, farebox.clock, MAIL_SETTINGS), "<mail@farebox.example>"
+    await farebox.stores.logins.set_roles(una.login_id or 0, StaffRole.VIEWER)
+    with pytest.raises(Withdrawn, match="they have no role any more that may act on it"):
+        await warnings.compose(owed[una.login_id or 0], await choices.find(una.name), name)
+    await farebox.stores.logins.set_roles(una.login_id or 0, StaffRole.SUPPORT)
     await choices.set(una.name, [], principal=una)
-    login = await choices.find(una.name)
     with pytest.raises(Withdrawn, match="they want no such warnings any more"):
-        await staff_warnings(farebox.stores, farebox.clock, MAIL_SETTINGS).compose(
-            owed[una.login_id or 0], login, "<mail@farebox.example>"
-        )
+        await warnings.compose(owed[una.login_id or 0], await choices.find(una.name), name)
 
 
 async def test_a_rush_of_twenty_times_is_told_within_a_minute(shop: Shop) -> None:

@@ -15,6 +15,7 @@ from farebox.alerts.mail import Headers, MailSettings, compose_mail
 from farebox.alerts.transport import Withdrawn
 from farebox.alerts.unusual_spending import unusual_spending_words
 from farebox.core import ids
+from farebox.core.alerting.staff_warnings import WARNED_ROLES
 from farebox.service.languages import Language
 from farebox.service.people.warnings import WarningChoices
 from farebox.storage.destination_records import Channel, Destination, DestinationState
@@ -45,9 +46,11 @@ class StaffWarnings:
 
         Raises:
             InvalidAddress: no mail can ever go there.
-            Withdrawn: there is nothing to warn of any more, or they want no such warnings.
+            Withdrawn: there is nothing to warn of any more, or they may not act on it, or want no such warnings.
         """
         spoken, kind = self._settings.language_of(login.language), WARNED_KINDS[mail.purpose]
+        if not login.roles & WARNED_ROLES[kind]:
+            raise Withdrawn("they have no role any more that may act on it")
         if not login.mail_kinds >> kind & 1:
             raise Withdrawn("they want no such warnings any more")
         url = await self._choices.url(login.login_id, kind, public_url=self._settings.public_url)
