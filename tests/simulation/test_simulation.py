@@ -13,7 +13,9 @@ from tests.simulation.shortfall_checks import count_shortfalls
 from tests.simulation.story import Story
 from tests.simulation.world import WorldLoop, run
 
-SEEDS: Final = int(os.environ.get("FAREBOX_TEST_SEEDS", "2000"))
+SEEDS: Final = int(os.environ.get("FAREBOX_TEST_SEEDS", "480"))
+"""`make simulation` tries more: what loses or doubles a batch whose fate is unknown is found by every third seed."""
+
 _BUNDLES: Final = 8
 
 
