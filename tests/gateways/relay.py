@@ -27,6 +27,8 @@ class Relay:
         self.port: int = self._listener.getsockname()[1]
         self.asked: list[bytes] = []
         """The requests that came in, as they came."""
+        self.connections = 0
+        """How many were made to the gate."""
         self.answers_to_lose = 0
         self.is_silent = False
         self.refuses = False
@@ -34,6 +36,7 @@ class Relay:
     def reset(self) -> None:
         """Be a good way from now on, and forget what was asked."""
         self.asked.clear()
+        self.connections = 0
         self.answers_to_lose = 0
         self.is_silent = self.refuses = False
 
@@ -53,6 +56,7 @@ class Relay:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

@@ -11,6 +11,18 @@ from tests.gateways.conftest import PRICE, Merchant, Stand
 from tests.gateways.upstream import STREAM_PARTS, STREAM_PAUSE_S
 
 NOTHING: Final = "-"
+THREADS_OF_A_PROXY: Final = 128
+"""Apache's threads keep a connection to the gate each; the others need fewer."""
+
+
+def test_connections_to_the_gate_are_kept(stand: Stand) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", stand.port, timeout=30)
+    many = 2 * THREADS_OF_A_PROXY
+    for _ in range(many):
+        assert ask(stand.port, "/free/search", key=stand.merchant.key, connection=connection).status == 200
+    connection.close()
+    assert len(stand.relay.asked) >= many
+    assert stand.relay.connections <= THREADS_OF_A_PROXY
 
 
 def test_a_request_is_paid_and_the_api_knows_by_whom(stand: Stand) -> None:

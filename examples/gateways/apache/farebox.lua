@@ -11,24 +11,34 @@ local ANSWER_TIMEOUT_S = 4
 
 local UNAVAILABLE = '{"isSuccess":false,"statusCode":503,"errorMessage":"The gate does not answer: ask again shortly.","data":null}'
 
--- Sends one request and returns status, headers by their names in lower case, and body; nothing where the gate is gone.
--- What Apache hands over has no line breaks in it.
-local function ask(asked)
+-- The connection to the gate of this thread, which has this file's values to itself (LuaScope thread).
+local kept = nil
+
+local function connect()
     local connection = socket.tcp()
     connection:settimeout(CONNECT_TIMEOUT_S)
-    if not connection:connect(HOST, PORT) then
-        connection:close()
-        return nil
+    if connection:connect(HOST, PORT) then
+        connection:setoption("tcp-nodelay", true)
+        return connection
     end
-    local lines = { "GET /gate/plain HTTP/1.1", "host: " .. HOST, "connection: close" }
-    for name, value in pairs(asked) do
-        lines[#lines + 1] = name .. ": " .. value
-    end
+    connection:close()
+    return nil
+end
+
+-- Returns status, headers by their names in lower case, and body; nothing but why if there is no whole answer.
+local function answer_of(connection, request)
     connection:settimeout(ANSWER_TIMEOUT_S, "t")
-    connection:send(table.concat(lines, "\r\n") .. "\r\n\r\n")
-    local status, headers = nil, {}
-    local line = connection:receive("*l")
-    status = line and tonumber(line:match("^HTTP/1%.%d (%d+)"))
+    local sent, why = connection:send(request)
+    if not sent then
+        return nil, why
+    end
+    local line
+    line, why = connection:receive("*l")
+    local status = line and tonumber(line:match("^HTTP/1%.1 (%d+)"))
+    if not status then
+        return nil, why
+    end
+    local headers = {}
     repeat
         line = connection:receive("*l")
         local name, value = (line or ""):match("^([^:]+): *(.-) *$")
@@ -38,8 +48,39 @@ local function ask(asked)
     until not line or line == ""
     local length = tonumber(headers["content-length"] or 0)
     local body = line and (length == 0 and "" or connection:receive(length))
-    connection:close()
-    return body and status, headers, body
+    if not body then
+        return nil, "broken"
+    end
+    return status, headers, body
+end
+
+-- Sends one request, over the connection that the last one left. What Apache hands over has no line breaks in it.
+local function ask(asked)
+    local lines = { "GET /gate/plain HTTP/1.1", "host: " .. HOST }
+    for name, value in pairs(asked) do
+        lines[#lines + 1] = name .. ": " .. value
+    end
+    local request = table.concat(lines, "\r\n") .. "\r\n\r\n"
+    local connection, was_kept = kept or connect(), kept ~= nil
+    kept = nil
+    local status, headers, body
+    if connection then
+        status, headers, body = answer_of(connection, request)
+    end
+    if was_kept and not status and headers == "closed" then
+        -- The gate had ended the kept connection. Its answer to the same request id is the same, and charges once.
+        connection:close()
+        connection = connect()
+        if connection then
+            status, headers, body = answer_of(connection, request)
+        end
+    end
+    if status and headers["connection"] ~= "close" then
+        kept = connection
+    elseif connection then
+        connection:close()
+    end
+    return status, headers, body
 end
 
 -- What the API is told is not the client's to say. The gaps between words may be others: X_Merchant_Id is X-Merchant-Id
