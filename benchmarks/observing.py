@@ -7,13 +7,17 @@ same charges in turn, and the CPU time of each round is held to that of the roun
 
 import asyncio
 import gc
+import multiprocessing
+import os
 import secrets
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,7 +72,7 @@ async def _case(folder: Path, name: str, *, observed_by: str = "") -> AsyncItera
 
     traces = None
     if observed_by == TRACES:
-        # One request of a hundred is told of; nobody takes what is told.
+        # One request of a hundred is told of.
         traces = Traces(farebox.stores.connector.dialect)
         farebox.committer.trace(traces)
     async with farebox.running():
@@ -87,6 +91,42 @@ async def _case(folder: Path, name: str, *, observed_by: str = "") -> AsyncItera
         yield _Case(app if traces is None else TracedApp(app, traces), population.members, population.service_key)
         if traces is not None:
             traces.close()
+
+
+class _Collector(BaseHTTPRequestHandler):
+    """Takes spans, and does nothing with them."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Take some."""
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def _collect(told: Connection) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Collector) as server:
+        told.send(server.server_port)
+        server.serve_forever()
+
+
+@contextmanager
+def _collector() -> Iterator[None]:
+    """Have a collector in a process of its own, whose work is not the server's."""
+    read, write = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_collect, args=(write,), daemon=True)
+    process.start()
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{read.recv()}"
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
 
 
 async def _charge(case: _Case, number: int) -> None:
@@ -149,7 +189,8 @@ def main() -> None:
     observed_by = sys.argv[1]
     if observed_by not in (METRICS, TRACES):
         raise SystemExit(f"name {METRICS} or {TRACES}")
-    plain, observed = uvloop.run(_measure(observed_by))
+    with _collector():
+        plain, observed = uvloop.run(_measure(observed_by))
     ratios = sorted(other / one for one, other in zip(plain, observed, strict=True))
     quarter = len(ratios) // 4
     print(f"{ROUNDS} pairs of {BATCHES * AT_ONCE} charges, {AT_ONCE} at once, SQLite, within one process")

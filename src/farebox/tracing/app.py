@@ -37,8 +37,8 @@ class TracedApp:
 
     async def _traced(self, trace: RequestTrace, scope: Scope, receive: Receive, send: Send) -> None:
         method, route = scope["method"], _route(scope["path"])
-        span, status = trace.span, 0
-        span.set_attribute("http.request.method", method)
+        status = 0
+        trace.attributes["http.request.method"] = method
 
         async def noting(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -52,13 +52,13 @@ class TracedApp:
         finally:
             CURRENT.reset(token)
             if status:
-                span.set_attribute("http.response.status_code", status)
+                trace.attributes["http.response.status_code"] = status
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR or not status:
-                span.set_status(Status(StatusCode.ERROR))
+                trace.status = Status(StatusCode.ERROR)
             # A path that leads nowhere is a stranger's own text.
             if route and status != HTTPStatus.NOT_FOUND:
-                span.update_name(f"{method} {route}")
-                span.set_attribute("http.route", route)
+                trace.name = f"{method} {route}"
+                trace.attributes["http.route"] = route
             self._traces.end(trace)
 
 
