@@ -37,6 +37,7 @@ from benchmarks.simulation.model import Assumptions
 from benchmarks.workload import MERCHANTS_DEFAULT
 
 RESULTS_FOLDER: Final = Path(__file__).parent / "results"
+SUMMARY_PICTURES: Final = ("charges", "batches")
 GROWTH_TRANSFERS: Final = 1_000_000
 MERCHANTS_QUICK: Final = 1_000
 
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks that the command line asks for."""
     options = _options(arguments)
     plan = Plan(options.merchants, options.rounds, options.seconds, tuple(options.connections))
+    if options.rewrite:
+        for path in RESULTS_FOLDER.glob("all-*.json"):
+            _rewrite(path.stem)
+        return
     if options.gateways:
         _run_gateways(options, plan)
         return
@@ -101,6 +106,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--transfers", type=int, default=GROWTH_TRANSFERS, help="the largest ledger of --growth (%(default)s)"
     )
     parser.add_argument("--no-scaling", action="store_true", help="leave --growth at sizes")
+    parser.add_argument(
+        "--rewrite", action="store_true", help="measure nothing: write the pages again from the results that are kept"
+    )
     parser.add_argument("--folder", type=Path, default=None, help="put SQLite's files below this folder, on its disk")
     parser.add_argument("--results", type=Path, default=None, help="where to keep the JSON (benchmarks/results)")
     options = parser.parse_args(arguments)
@@ -120,7 +128,16 @@ def _run_standard(
     clients = pgbench.CLIENTS_QUICK if options.quick else pgbench.CLIENTS
     found = _with_simulation(measuring.measure(plan, engines, folder, machine, pgbench_clients=clients))
     name = f"{options.engine}-{machine.short_id}"
-    _tell(options, found, name, "figures", report.parts(found, _growth_of(machine)), plots.draw(found))
+    growth = _growth_of(machine)
+    _tell(options, found, name, "figures", report.parts(found, growth), plots.draw(found))
+    if options.is_for_document:
+        _sum_up(found, growth, name)
+
+
+def _sum_up(found: Results, growth: GrowthResults | None, name: str) -> None:
+    """Put what matters of a standard run onto the page that people read first."""
+    shown = [RESULTS_FOLDER / f"{name}-{picture}.svg" for picture in SUMMARY_PICTURES]
+    document.put(document.SUMMARY, report.summary_parts(found, growth), shown)
 
 
 class _Comparison(Struct, frozen=True):
@@ -215,9 +232,15 @@ def _run_growth(options: argparse.Namespace, plan: Plan, engines: Sequence[Engin
     standard = RESULTS_FOLDER / f"all-{machine.short_id}.json"
     if options.is_for_document and standard.exists():
         # Its table of targets asks for growth.
-        kept = msgspec.json.decode(standard.read_bytes(), type=Results)
-        pictures = plots.write(plots.draw(kept), RESULTS_FOLDER, standard.stem)
-        document.rewrite("figures", document.block(report.parts(kept, found), pictures))
+        _rewrite(standard.stem)
+
+
+def _rewrite(name: str) -> None:
+    """Write the pages of a standard run again, from what it has left."""
+    kept = msgspec.json.decode((RESULTS_FOLDER / f"{name}.json").read_bytes(), type=Results)
+    growth = _growth_of(kept.machine)
+    document.put("figures", report.parts(kept, growth), plots.write(plots.draw(kept), RESULTS_FOLDER, name))
+    _sum_up(kept, growth, name)
 
 
 def _tell(
@@ -230,7 +253,7 @@ def _tell(
 ) -> None:
     """Print results, keep them and their pictures where they are wanted, and put them into the document if they belong.
 
-    The document has them in the block of this name.
+    The pages have them in the block of this name.
     """
     tables = [list(part) for part in parts]
     print("\n\n".join("\n".join(table) for table in tables))
@@ -240,7 +263,7 @@ def _tell(
     pictures = plots.write(drawn, options.results, name)
     progress(f"written to {os.path.relpath(path)}")
     if options.is_for_document:
-        document.rewrite(block, document.block(tables, pictures))
+        document.put(block, tables, pictures)
 
 
 def _growth_name(machine: Machine) -> str:

@@ -1,4 +1,4 @@
-"""The figures in docs/explanation: written between markers by the run that measured them."""
+"""The figures in docs/explanation: written between markers, on several pages, by the run that measured them."""
 
 import os
 import re
@@ -6,10 +6,38 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "explanation" / "performance.md"
+EXPLANATION: Final = Path(__file__).parents[1] / "docs" / "explanation"
+
+SUMMARY: Final = "summary"
+"""The block of the page that people read first; the long tables are in pages behind it."""
+
+PAGES: Final = {
+    SUMMARY: "performance.md",
+    "figures": "figures/standard.md",
+    "savings": "figures/savings.md",
+    "observe": "figures/savings.md",
+    "prices": "figures/prices.md",
+    "grants": "figures/prices.md",
+    "client": "figures/client.md",
+    "against": "figures/against.md",
+    "gateways": "figures/gate.md",
+    "growth": "figures/growth.md",
+    "memory": "figures/growth.md",
+}
+"""The page of each block, below docs/explanation."""
 
 
-def block(texts: Iterable[Iterable[str]], pictures: Sequence[Path], document: Path = DOCUMENT) -> str:
+def put(name: str, texts: Iterable[Iterable[str]], pictures: Sequence[Path], folder: Path = EXPLANATION) -> None:
+    """Put tables and pictures into their block, on its page.
+
+    Raises:
+        ValueError: the page has no such block.
+    """
+    page = folder / PAGES[name]
+    rewrite(name, block(texts, pictures, page), page)
+
+
+def block(texts: Iterable[Iterable[str]], pictures: Sequence[Path], document: Path) -> str:
     """Render tables as they were printed, and pictures by their paths seen from the document."""
     tables = ["```text\n" + "\n".join(text) + "\n```" for text in texts]
     links = [
@@ -19,7 +47,7 @@ def block(texts: Iterable[Iterable[str]], pictures: Sequence[Path], document: Pa
     return "\n\n".join([*tables, *links])
 
 
-def rewrite(name: str, content: str, document: Path = DOCUMENT) -> None:
+def rewrite(name: str, content: str, document: Path) -> None:
     """Put new content between the markers of a block.
 
     Raises:

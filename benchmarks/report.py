@@ -9,6 +9,7 @@ from benchmarks import targets
 from benchmarks.clients import ClientResult
 from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
+from benchmarks.ledgers import ENGINES
 from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
 from benchmarks.results import (
     AgainstResult,
@@ -47,6 +48,11 @@ def parts(results: Results, growth: GrowthResults | None) -> list[Iterator[str]]
         _simulated(results),
         _tail(results),
     ]
+
+
+def summary_parts(results: Results, growth: GrowthResults | None) -> list[Iterator[str]]:
+    """Render what matters most: what requests come to, and the targets."""
+    return [_head(results), _summary(results.http), targets.lines(targets.targets(results, growth))]
 
 
 def growth_parts(machine: Machine, growth: GrowthResults) -> list[Iterator[str]]:
@@ -107,6 +113,33 @@ def _http(found: Sequence[HttpResult]) -> Iterator[str]:
                 f"{it.subject}: charges beside the balances came at {it.beside_part.median:.2f} of the rate that they "
                 "reach alone; half was asked for"
             )
+
+
+def _summary(found: Sequence[HttpResult]) -> Iterator[str]:
+    """Tell rates and times, the core that each request takes of server and database, and how that compares."""
+    baselines = {(it.what, it.variant, it.connections): it for it in found if it.subject == BASELINE}
+
+    def times_baseline(it: HttpResult) -> str:
+        baseline = baselines.get((it.what, it.variant, it.connections))
+        if baseline is None or it.subject == BASELINE:
+            return ""
+        return f"{it.per_second.median / baseline.per_second.median:.1f}"
+
+    header = ("requests over HTTP", "conns", "on", "a second", "p50 ms", "p99 ms", "server us", "database us")
+    yield from table(
+        (*header, "of ceiling", "x baseline"),
+        [
+            (
+                *(_name(it), str(it.connections), it.subject, number(it.per_second.median)),
+                *(f"{latency.median:.1f}" for latency in (it.p50_ms, it.p99_ms)),
+                *(f"{cost.median:.0f}" if cost.median else "" for cost in (it.server_us, it.database_us)),
+                f"{it.of_ceiling.median:.2f}" if it.of_ceiling.median else "",
+                times_baseline(it),
+            )
+            for it in found
+            if it.subject in (*ENGINES, BASELINE)
+        ],
+    )
 
 
 def _where(results: Results) -> Iterator[str]:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import io
 import os
+import shutil
 import sys
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,20 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import against, clients, document, filling, gateways, grants, ledgers, load, over_http, phases, prices
+from benchmarks import (
+    against,
+    clients,
+    document,
+    filling,
+    gateways,
+    grants,
+    ledgers,
+    load,
+    over_http,
+    phases,
+    prices,
+    report,
+)
 from benchmarks.growth import GrowthResults
 from benchmarks.keys import RandomKeys, TimeOrderedKeys
 from benchmarks.ledgers import Acknowledged, WrongLedger
@@ -267,13 +281,24 @@ def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None
         document.rewrite("growth", "", path)
 
 
-def test_the_document_has_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
-    copy = tmp_path / "performance.md"
-    copy.write_text(document.DOCUMENT.read_text())
-    names = ("figures", "against", "savings", "prices", "grants", "client", "gateways", "growth", "memory", "observe")
-    for name in names:
-        document.rewrite(name, "new", copy)
-    assert len(names) == copy.read_text().count("\n\nnew\n\n")
+def test_the_pages_have_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
+    folder = tmp_path / "explanation"
+    shutil.copytree(document.EXPLANATION, folder)
+    for name in document.PAGES:
+        document.put(name, [[f"new {name}"]], [], folder)
+    for name, page in document.PAGES.items():
+        assert 1 == (folder / page).read_text().count(f"\n\n```text\nnew {name}\n```\n\n")
+
+
+def test_the_page_that_is_read_first_is_what_the_kept_results_say() -> None:
+    """It has the figures of the run whose tables stand behind it, and is no longer than a page."""
+    page = (document.EXPLANATION / document.PAGES[document.SUMMARY]).read_text()
+    (kept,) = command.RESULTS_FOLDER.glob("all-*.json")
+    found = msgspec.json.decode(kept.read_bytes(), type=Results)
+    growth = msgspec.json.decode((kept.parent / kept.name.replace("all-", "growth-")).read_bytes(), type=GrowthResults)
+    for part in report.summary_parts(found, growth):
+        assert "```text\n" + "\n".join(part) + "\n```" in page
+    assert len(page.splitlines()) < 200
 
 
 async def test_a_ledger_that_has_what_no_client_was_told_of_is_refused(tmp_path: Path) -> None:
