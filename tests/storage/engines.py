@@ -14,6 +14,7 @@ from farebox.storage.postgres.limits import LIMITS, PostgresLimits
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.sqlite.connection import SqliteLimits
 from farebox.storage.stores import Stores
+from tests.support import citus
 from tests.support.memory import MemoryConnector
 
 TABLES: Final = (
@@ -66,7 +67,9 @@ TABLES: Final = (
     ),
 )
 
-every_store: Final = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
+every_store: Final = pytest.mark.parametrize(
+    "engine", ["sqlite", "postgres", "memory", *(["citus"] if citus.URL else [])], indirect=True
+)
 """What the store in memory, which stands in for an engine in other tests, has to keep as well."""
 
 

@@ -48,6 +48,33 @@ class DatabaseClock(Struct, frozen=True):
         return self.told - (self.asked_at + self.answered_at) // 2
 
 
+class Worker(Struct, frozen=True):
+    """A server on which Citus keeps shards."""
+
+    name: str
+    problem: str
+    """Why it does not answer; empty if it does."""
+    version: str
+    """Its version of the extension; empty if it does not answer, as are the settings."""
+    settings: Mapping[str, str]
+    shards: int
+    """How many shards of accounts it has."""
+
+
+class CitusFacts(Struct, frozen=True):
+    """The extension Citus in a database, and the servers that it knows."""
+
+    version: str
+    """The extension's in the database."""
+    installed_version: str
+    """The one that the server's programs have."""
+    is_coordinator_known: bool
+    """Whether workers know the address of the server that was asked."""
+    workers: Sequence[Worker]
+    unspread: Sequence[str]
+    """Tables of the ledger that it neither divides nor copies, though it should."""
+
+
 class PostgresFacts(Struct, frozen=True):
     """A PostgreSQL server and one of its databases."""
 
@@ -69,6 +96,8 @@ class PostgresFacts(Struct, frozen=True):
     invalid_indexes: Sequence[str]
     checksum_failures: int
     clock: DatabaseClock
+    citus: CitusFacts | None
+    """None if the extension is not in the database."""
 
 
 class SqliteFacts(Struct, frozen=True):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from farebox.bootstrap import examine
 from farebox.cli.context import counted
+from farebox.cli.doctor.citus_checks import check_citus
 from farebox.cli.doctor.findings import MIB, CheckContext, Finding, error, ok, warn
 from farebox.core.prices import CLOCK_LAG_MICROS_MAX
 from farebox.storage import migrate, sql
@@ -50,6 +51,7 @@ async def check_database(context: CheckContext) -> list[Finding]:
         _integrity(facts, where),
         _dead_rows(facts, where, context),
         _clock(facts, where, context),
+        *(check_citus(facts.citus, where, has_schema=bool(facts.applied)) if facts.citus else ()),
     ]
 
 

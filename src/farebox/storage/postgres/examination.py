@@ -7,18 +7,24 @@ import asyncpg
 
 from farebox.storage import sql
 from farebox.storage.examination import (
+    CitusFacts,
     DatabaseClock,
     DeadRows,
     PostgresFacts,
     Replica,
     ReplicationSlot,
+    Worker,
 )
+from farebox.storage.postgres.distribution import COPIED, SPREAD
 from farebox.storage.postgres.hosts import Hosts
 from farebox.storage.postgres.limits import LIMITS, PostgresLimits
 from farebox.storage.postgres.pool import own_connection
 from farebox.storage.postgres.schema import applied_migrations, checked_version
 
 _SQL: Final = sql.statements("postgres")
+_CITUS: Final = sql.statements("citus")
+_ASKED_OF_WORKERS: Final = ("max_prepared_transactions", "fsync", "full_page_writes")
+"""The settings that a worker tells behind its version."""
 
 
 async def examine(url: str, now: Callable[[], int], limits: PostgresLimits = LIMITS) -> PostgresFacts:
@@ -50,7 +56,25 @@ async def examine(url: str, now: Callable[[], int], limits: PostgresLimits = LIM
             invalid_indexes=await _column(connection, "examined_invalid_indexes"),
             checksum_failures=failures,
             clock=clock,
+            citus=await _citus(connection),
         )
+
+
+async def _citus(connection: "asyncpg.Connection[asyncpg.Record]") -> CitusFacts | None:
+    if not (found := await connection.fetch(_CITUS["examined_citus"])):
+        return None
+    version, installed_version = found[0]
+    _, coordinators = (await connection.fetch(_CITUS["citus_servers"]))[0]
+    workers = [_worker(*row) for row in await connection.fetch(_CITUS["examined_workers"])]
+    unspread = await connection.fetch(_CITUS["examined_unspread"], [*SPREAD, *COPIED])
+    return CitusFacts(version, installed_version, bool(coordinators), workers, [row[0] for row in unspread])
+
+
+def _worker(name: str, has_answered: bool, answer: str, shards: int) -> Worker:
+    if not has_answered:
+        return Worker(name, answer.partition("\n")[0], "", {}, shards)
+    version, *settings = answer.split()
+    return Worker(name, "", version.strip("-"), dict(zip(_ASKED_OF_WORKERS, settings, strict=True)), shards)
 
 
 async def _column(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> Sequence[str]:
