@@ -97,7 +97,7 @@ simulation: $(VENV)/.installed-dev ## Tell forty times as many simulated stories
 
 citus: $(VENV)/.installed-dev ## Run the store's tests on a Citus too, whose coordinator FAREBOX_TEST_CITUS_URL names.
 	@test -n "$$FAREBOX_TEST_CITUS_URL" || { echo "FAREBOX_TEST_CITUS_URL names no database of a coordinator"; exit 2; }
-	$(PYTEST) tests/storage -k "citus or shards" $(ARGS)
+	$(PYTEST) --timeout 600 tests/storage tests/citus -k "citus or shards" $(ARGS)
 
 gateways: $(VENV)/.installed-dev ## Say which proxies are there, and test the gate with each (ARGS=--long loads them longer).
 	$(BIN)/python -m tests.gateways $(ARGS)

@@ -80,7 +80,7 @@ async def test_a_database_of_an_earlier_version_keeps_all_that_is_in_it(
     await stores.api_keys.create(merchant_key(1))
     before, keys, used = await everything(stores, MERCHANTS), await stores.api_keys.list(ANN), await _usage(stores)
     await stores.connector.close()
-    await _leave_as_version(version, full, earlier)
+    await leave_as_version(version, full, earlier)
 
     stores = earlier.stores()
     assert VERSIONS - version == len(await stores.connector.migrate(NOW + 1))
@@ -128,7 +128,7 @@ async def test_books_of_before_rules_have_free_requests_from_then_on_and_one_ver
     before = await everything(stores, [ANN])
     assert {1, 2} <= {hold.state for hold in before["holds"]}
     await stores.connector.close()
-    await _leave_as_version(RULES, full, earlier)
+    await leave_as_version(RULES, full, earlier)
     for number, (table, more) in enumerate(
         (("default_price", ("", "")), ("merchant_price", ("merchant_id, ", f"{ANN}, ")))
     ):
@@ -204,7 +204,7 @@ async def test_months_of_before_are_those_of_the_books_whatever_was_rolled_up(en
         await writer.write(ANN, Kind.CAPTURE, 2 * UNIT, at, given=f"1:{UNIT},{number + 1}:{UNIT // 2}")
     await stores.usage.roll_up(ANN, transfers_max=15)
     await stores.connector.close()
-    await _leave_as_version(REVENUE, full, earlier)
+    await leave_as_version(REVENUE, full, earlier)
 
     stores = earlier.stores()
     await stores.connector.migrate(NOW)
@@ -230,7 +230,7 @@ HOUR: Final = 3_600_000_000
 async def test_hours_of_before_are_those_of_the_books_whatever_was_rolled_up(engines: tuple[Engine, Engine]) -> None:
     full, earlier = engines
     expected = await _spend_by_hour(full)
-    await _leave_as_version(HOURS, full, earlier)
+    await leave_as_version(HOURS, full, earlier)
     stores = earlier.stores()
     await stores.connector.migrate(NOW)
     await stores.connector.open()
@@ -251,7 +251,7 @@ async def test_hours_begin_at_one_moment_while_an_earlier_server_rolls_up(
     with postgres_server.copy(postgres_original) as one, postgres_server.database() as other:
         full, earlier = PostgresEngine(one), PostgresEngine(other)
         expected = await _spend_by_hour(full)
-        await _leave_as_version(HOURS, full, earlier)
+        await leave_as_version(HOURS, full, earlier)
         stores, statements = earlier.stores(), sql.statements("postgres")
         async with stranger(earlier.url) as server, stranger(earlier.url) as watcher:
             await server.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
@@ -303,7 +303,7 @@ async def test_an_earlier_server_goes_on_while_the_database_comes_up_to_date(
     await stores.connector.open()
     await keep_book(stores)
     await do(stores, TopUp(ANN, 1_000 * UNIT, "more"), now=NOW + 10**8)
-    await _leave_as_version(version, full, earlier)
+    await leave_as_version(version, full, earlier)
     first_seq = (await account_of(stores)).seq + 1
     for number in range(CHARGES):
         await do(stores, charge(1, f"charge {number}"), now=NOW + 10**8 + number)
@@ -408,7 +408,7 @@ async def test_units_that_were_counted_keep_to_the_unit_that_their_prices_have(e
             price = Price(10 * number + place + 1, request_type, None, NOW + place, merchant_id, rule)
             await stores.prices.add(price, NOW)
     await stores.connector.close()
-    await _leave_as_version(GRANTS, full, earlier)
+    await leave_as_version(GRANTS, full, earlier)
     for request_type in kept:
         await earlier.execute(
             "INSERT INTO period_count (merchant_id, request_type, starts_at, line, units)"
@@ -450,7 +450,7 @@ async def test_thresholds_of_before_keep_their_states_and_those_of_new_books_wai
             f"UPDATE account SET wallet = {units * UNIT}, funding = {-units * UNIT}, alerts_count = {alerts_count},"
             f" thresholds = '[[{100 * UNIT},{is_armed}]]' WHERE merchant_id = {number}"
         )
-    await _leave_as_version(EPISODES - 1, full, earlier)
+    await leave_as_version(EPISODES - 1, full, earlier)
     stores = earlier.stores()
     await stores.connector.migrate(NOW)
     await stores.connector.open()
@@ -534,7 +534,7 @@ async def test_keys_accounts_and_requests_of_before_belong_to_those_whom_the_aud
         )
         await _write_entry(stores, asker, Action.REQUEST_APPROVAL, at=at, merchant_id=ANN)
     await stores.connector.close()
-    await _leave_as_version(CONTROL - 1, full, earlier)
+    await leave_as_version(CONTROL - 1, full, earlier)
 
     stores = earlier.stores()
     await stores.connector.migrate(NOW)
@@ -582,7 +582,7 @@ _FORMER: Final = {"delivery": ("outbox", {"recipient_id": "user_id"})}
 """Tables that had another name, and columns too, in versions that have none of today's name."""
 
 
-async def _leave_as_version(version: int, full: Engine, earlier: Engine) -> None:
+async def leave_as_version(version: int, full: Engine, earlier: Engine) -> None:
     """Make a database as a program of this version would have, with the rows of one of today's."""
     await forget_events(full)
     first = {dialect: sql.migrations(dialect)[:version] for dialect in ("sqlite", "postgres")}

@@ -27,12 +27,13 @@ from farebox.core.commands import (
     Refund,
     SetThresholds,
 )
-from farebox.core.state import KeyRecord
+from farebox.core.state import BatchState, KeyRecord
 from farebox.storage import sql
 from farebox.storage.destination_records import Channel, Destination, DestinationState
-from farebox.storage.interface import StorageError, StoreUnavailable
+from farebox.storage.interface import GroupsChanged, StorageError, StoreFaulty, StoreUnavailable
 from farebox.storage.postgres import PostgresConnector, batch, connector, shards
 from farebox.storage.postgres.distribution import COPIED, LOCAL, NOT_KEPT, SPREAD, distribute
+from farebox.storage.postgres.errors import translation
 from farebox.storage.postgres.shards import ShardedConnection, ShardMap, hash_of, read_shard_map
 from farebox.storage.records import User
 from farebox.storage.stores import Stores
@@ -372,12 +373,46 @@ async def test_a_shard_that_was_split_is_learnt_of_when_a_batch_is_refused(
     with monkeypatch.context() as patched:
         patched.setattr(connector, "run_transaction", refused)
         patched.setattr(connector, "read_shard_map", split)
-        with pytest.raises(StoreUnavailable, match="divided the tables anew"):
+        with pytest.raises(GroupsChanged, match="divided the tables anew"):
             await do(sharded, Charge(Payer(ANN), "image", 1, "1"))
+        with pytest.raises(GroupsChanged, match="divided the tables anew"):
+            await sharded.merchants.rename(ANN, "Ann")
         causes[0] = asyncpg.DataError("another reason")
         with pytest.raises(StorageError, match="refused"):
             await do(sharded, Charge(Payer(ANN), "image", 1, "1"))
+        with pytest.raises(StorageError, match="refused"):
+            await sharded.merchants.rename(ANN, "Ann")
     assert 8 == len({sharded.connector.route(number) for number in range(200)})
+
+
+async def test_a_statement_that_is_refused_for_how_tables_are_divided_is_told_apart(sharded: Stores) -> None:
+    """A plain PostgreSQL refuses this one with the same SQLSTATE."""
+    with pytest.raises(GroupsChanged, match="divided the tables anew"):
+        await sharded.connector.fetch("SELECT max(wallet) FROM account FOR UPDATE")
+    with pytest.raises(StorageError, match="does not exist") as caught:
+        await sharded.connector.fetch("SELECT nothing FROM account")
+    assert not isinstance(caught.value, GroupsChanged)
+
+
+async def test_balances_are_read_again_by_the_shards_that_there_are(
+    sharded: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_merchant(sharded, funds=3)
+    fetch, refusals = sharded.connector.fetch, [GroupsChanged("refused")]
+
+    async def refused_once(statement: str, *values: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return await fetch(statement, *values)
+
+    monkeypatch.setattr(sharded.connector, "fetch", refused_once)
+    digest = merchant_key(ANN, ANN).digest
+    assert {digest: 3 * UNIT} == await sharded.connector.balances([(ANN, digest)], NOW)
+    assert [] == refusals
+
+
+async def test_a_batch_of_nobody_meets_nothing(sharded: Stores) -> None:
+    assert BatchState() == await loaded(sharded)
 
 
 class Answers:
@@ -469,3 +504,11 @@ async def test_the_shard_map_is_read() -> None:
     assert shard_map is not None
     assert {0, 1, 2, 3} == {shard_map.shard_of(number) for number in range(100)}
     assert await read_shard_map(answering({})) is None
+
+
+def test_a_worker_that_is_lost_is_told_by_words_of_citus() -> None:
+    """What its client library says of a connection has no SQLSTATE, so it comes as an internal error."""
+    lost = asyncpg.InternalServerError("terminating connection due to unexpected postmaster exit")
+    assert type(translation(lost)) is StoreUnavailable
+    broken = asyncpg.InternalServerError("cache lookup failed for relation 16402")
+    assert type(translation(broken)) is StoreFaulty

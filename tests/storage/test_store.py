@@ -1515,7 +1515,9 @@ async def test_a_snapshot_sees_one_moment_whatever_is_committed_meanwhile(engine
     await add_price(stores)
     await do(stores, CreateHold(Payer(ANN), "image", 3, "hold"), *[charge(1, f"key {number}") for number in range(5)])
     before = (await account_of(stores), await book(stores), await holds_of(stores))
-    async with engine.stores(snapshot_chunk_rows=3).connector.snapshot() as snapshot:
+    chunked = engine.stores(snapshot_chunk_rows=3).connector
+    await chunked.open()
+    async with chunked.snapshot() as snapshot:
         chunks = []
         async for chunk in snapshot.transfers(ANN):
             chunks.append(chunk)
@@ -1531,6 +1533,7 @@ async def test_a_snapshot_sees_one_moment_whatever_is_committed_meanwhile(engine
         assert [] == [chunk async for chunk in snapshot.transfers(BEN)]
         assert [] == await snapshot.holds(BEN)
     assert 7 + len(chunks) + 1 == (await account_of(stores)).seq
+    await chunked.close()
 
 
 async def test_a_snapshot_that_is_left_in_the_middle_leaves_nothing_behind(stores: Stores) -> None:

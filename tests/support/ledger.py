@@ -114,6 +114,14 @@ async def add_merchant(
         await do(stores, TopUp(merchant_id, funds * UNIT, "funds"))
 
 
+async def add_neighbour(stores: Stores, *, funds: int = 50) -> int:
+    """Add a merchant whose commands may be in one batch with ANN's, whatever the engine."""
+    route = stores.connector.route
+    neighbour = next(number for number in range(BEN + 1, BEN + 1_000) if route(number) == route(ANN))
+    await add_merchant(stores, neighbour, funds=funds)
+    return neighbour
+
+
 BY_ANN, BY_BEN = Actor(1, "ann", login_id=501), Actor(2, "ben", login_id=502)
 """Two of the operator's staff, each a person of its own."""
 
@@ -156,15 +164,19 @@ def groups_of(stores: Stores, commands: Sequence[Command]) -> list[list[int]]:
 
 
 async def loaded(stores: Stores, *commands: Command, now: int = NOW) -> BatchState:
-    """Return what commands would meet."""
-    states: list[BatchState] = []
+    """Return what commands would meet, as one batch or as one for each group that they belong to."""
+    whole = BatchState()
 
     def look(state: BatchState) -> Decision:
-        states.append(state)
+        for name in state.__struct_fields__:
+            here, more = getattr(whole, name), getattr(state, name)
+            both = (*here, *more) if isinstance(more, list | tuple) else here | more
+            setattr(whole, name, both if here else more)
         return Decision([])
 
-    await stores.connector.transact(reads(commands, now), look)
-    return states[0]
+    for places in groups_of(stores, commands) or [[]]:
+        await stores.connector.transact(reads([commands[place] for place in places], now), look)
+    return whole
 
 
 async def account_of(stores: Stores, merchant_id: int = ANN) -> Account:

@@ -53,6 +53,10 @@ class StoreReplaced(StoreUnavailable):
     """The database is not the one that this process has worked on, or an earlier state of it; nothing was committed."""
 
 
+class GroupsChanged(StoreUnavailable):
+    """Merchants are in other groups now, and the batch was put together by those of before; nothing was committed."""
+
+
 class LedgerMoved(StoreReplaced):
     """The ledger has moved to another database, which the message names; nothing was committed."""
 
@@ -255,6 +259,7 @@ class Connector(Protocol):
         Raises:
             StoreUnavailable: failed before COMMIT; nothing was committed.
             StoreReplaced: the database is not the one that this process has worked on; nothing was committed.
+            GroupsChanged: the merchants may not be of one group any more: `route` has to be asked again.
             CommitUnknown: failed while COMMIT ran, or the database was replaced meanwhile.
             InvariantViolation: the stored state or the decision breaks a rule; nothing was committed.
         """

@@ -281,9 +281,21 @@ def _queries(*folders: str) -> list[str]:
 
 
 def migrations(dialect: str) -> list[tuple[str, str]]:
-    """Load an engine's numbered migrations, in order, each its name and SQL script."""
+    """Load an engine's numbered migrations, in order, each its name and SQL script.
+
+    Those of "citus", for a ledger that is spread already, are PostgreSQL's, but for scripts of the same name in its own
+    folder: they come to the same, in statements that Citus takes.
+    """
+    if dialect == "citus":
+        return list({**dict(migrations("postgres")), **_scripts(dialect)}.items())
+    return sorted(_scripts(dialect).items())
+
+
+def single_statements(script: str) -> list[str]:
+    """Split a script at semicolons that end a line, into what a server is sent one by one."""
+    return [statement for statement in f"{script}\n".split(";\n") if statement.strip()]
+
+
+def _scripts(dialect: str) -> dict[str, str]:
     files = [item for item in _folder(dialect).iterdir() if _NUMBERED.fullmatch(item.name)]
-    return [
-        (item.name.removesuffix(".sql"), item.read_text(encoding="utf-8"))
-        for item in sorted(files, key=lambda item: item.name)
-    ]
+    return {item.name.removesuffix(".sql"): item.read_text(encoding="utf-8") for item in files}

@@ -22,7 +22,14 @@ from farebox.service.clock import Clock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable, unavailable
 from farebox.service.ledger.traced import decide_traced
 from farebox.storage.batch_steps import BatchSteps
-from farebox.storage.interface import CommitUnknown, Connector, StoreFaulty, StoreReplaced, StoreUnavailable
+from farebox.storage.interface import (
+    CommitUnknown,
+    Connector,
+    GroupsChanged,
+    StoreFaulty,
+    StoreReplaced,
+    StoreUnavailable,
+)
 
 _log = logging.getLogger("farebox.committer")
 
@@ -195,11 +202,9 @@ class Committer:
         """
         if self.waiting_count + len(commands) > self._limits.queue_commands_max or self.is_closing:
             raise Overloaded
-        groups: dict[int, list[int]] = {}
-        for index, command in enumerate(commands):
-            groups.setdefault(self._connector.route(command.merchant_id), []).append(index)
         size = self._limits.batch_commands_max
-        chunks = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
+        groups = self._places_by_group(commands)
+        chunks = [group[start : start + size] for group in groups for start in range(0, len(group), size)]
         futures = [self._enqueue([commands[index] for index in chunk]) for chunk in chunks]
         results: dict[int, Outcome | ServiceError] = {}
         for chunk, future in zip(chunks, futures, strict=True):
@@ -287,13 +292,16 @@ class Committer:
         """Commit commands and return what became of each: its outcome, or what went wrong.
 
         Splitting a batch changes nothing, so the one command that can't be decided, or whose rows the database can't
-        read, is found and fails alone. `splits` says how often it may be done if the database is what fails.
+        read, is found and fails alone. `splits` says how often it may be done if the database is what fails. One whose
+        merchants are in several groups by now is committed group by group.
         """
         try:
             return [*await self._outcomes(commands)]
         except ServiceError as error:
             if isinstance(error.__cause__, StoreFaulty) and len(commands) > 1 and next(splits, None) is not None:
                 return await self._halves(commands, splits)
+            if isinstance(error.__cause__, GroupsChanged) and next(splits, None) is not None:
+                return await self._group_by_group(commands, splits)
             # Each caller gets one of its own: an exception raised in many places gathers all their traces.
             own = [type(error)(error.message) for _ in commands]
             for each in own:
@@ -308,6 +316,20 @@ class Committer:
     async def _halves(self, commands: list[Command], splits: Iterator[int]) -> list[Outcome | Exception]:
         middle = len(commands) // 2
         return [*await self._results(commands[:middle], splits), *await self._results(commands[middle:], splits)]
+
+    async def _group_by_group(self, commands: list[Command], splits: Iterator[int]) -> list[Outcome | Exception]:
+        results: dict[int, Outcome | Exception] = {}
+        for places in self._places_by_group(commands):
+            found = await self._results([commands[place] for place in places], splits)
+            results.update(zip(places, found, strict=True))
+        return [results[place] for place in range(len(commands))]
+
+    def _places_by_group(self, commands: Sequence[Command]) -> list[list[int]]:
+        """Tell the places of the commands of each group, in their order."""
+        groups: dict[int, list[int]] = {}
+        for place, command in enumerate(commands):
+            groups.setdefault(self._connector.route(command.merchant_id), []).append(place)
+        return list(groups.values())
 
     async def _outcomes(self, commands: list[Command]) -> list[Outcome]:
         now = self._clock.now()

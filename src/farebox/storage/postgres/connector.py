@@ -28,10 +28,10 @@ from farebox.storage.interface import (
     CommitUnknown,
     Decide,
     Fetch,
+    GroupsChanged,
     LedgerMoved,
     Snapshot,
     StorageError,
-    StoreUnavailable,
 )
 from farebox.storage.last_committed import LastCommitted
 from farebox.storage.ledger_move import MIGRATION, READ_STATE, check_served
@@ -133,12 +133,13 @@ class PostgresConnector:
         Raises:
             StorageError: the server is too old, or the database does not keep texts in UTF-8.
         """
-        migrations = dict(sql.migrations("postgres"))
         names: list[str] = []
         settings = {"lock_timeout": str(self._limits.migration_lock_timeout_ms), "statement_timeout": "0"}
         async with own_connection(self._hosts, self._limits, settings, command_timeout_ms=None) as connection:
             checked_version(connection)
-            while (name := await migrate_one(connection, migrations, now)) is not None:
+            is_spread = await read_shard_map(connection) is not None
+            migrations = dict(sql.migrations("citus" if is_spread else "postgres"))
+            while (name := await migrate_one(connection, migrations, now, is_spread=is_spread)) is not None:
                 names.append(name)
             await spread(connection)
         return names
@@ -180,6 +181,9 @@ class PostgresConnector:
 
     async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch in one transaction."""
+        if self._shards is not None and not reads.merchant_ids:
+            # What is nobody's is in no shard, and meets nothing.
+            return decide(BatchState())
         noted = steps or BatchSteps()
 
         async def batch(lent: Connection) -> Decision:
@@ -206,8 +210,7 @@ class PostgresConnector:
                 begin=f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')",
             )
         except StorageError as error:
-            if self._shards is not None and is_not_supported(error):
-                await self._divide_anew(error)
+            await self._learn_of(error)
             raise
         noted.committed = time.monotonic_ns()
         self._last_committed.note(decision)
@@ -217,8 +220,16 @@ class PostgresConnector:
         """Read the available balance behind each merchant's API key."""
         if self._shards is None:
             return {row[0]: row[1] for row in await self.fetch(_SQL["balances"], *as_columns(keys, 2), now)}
+        try:
+            return await self._balances_by_shard(self._shards, keys, now)
+        except GroupsChanged:
+            return await self._balances_by_shard(self._shards, keys, now)
+
+    async def _balances_by_shard(
+        self, shards: ShardMap, keys: Sequence[tuple[int, bytes]], now: int
+    ) -> Mapping[bytes, int]:
         found: dict[bytes, int] = {}
-        for group in self._shards.grouped(keys):
+        for group in shards.grouped(keys):
             merchant_ids, digests = as_columns(group, 2)
             rows = await self.fetch(_CITUS["balances"], merchant_ids, digests, now, merchant_ids)
             found.update((row[0], row[1]) for row in rows)
@@ -228,10 +239,14 @@ class PostgresConnector:
         """Run one statement that changes nothing."""
         if self._moved is not None:
             raise LedgerMoved(str(self._moved))
-        with translated():
-            async with self._pool.connection() as connection:
-                found: list[Any] = await connection.fetch(self._shaped(statement), *values)
-                return found
+        try:
+            with translated():
+                async with self._pool.connection() as connection:
+                    found: list[Any] = await connection.fetch(self._shaped(statement), *values)
+                    return found
+        except StorageError as error:
+            await self._learn_of(error)
+            raise
 
     async def run_in_transaction(
         self, work: Callable[[Fetch], Awaitable[_Result]], audit_entry: AuditEntry | None = None
@@ -250,7 +265,11 @@ class PostgresConnector:
                 await insert_audit_entry(connection, audit_entry)
             return result
 
-        return await run_transaction(self._pool, run, commit_timeout_ms=self._limits.commit_timeout_ms)
+        try:
+            return await run_transaction(self._pool, run, commit_timeout_ms=self._limits.commit_timeout_ms)
+        except StorageError as error:
+            await self._learn_of(error)
+            raise
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Read the whole ledger as of one moment."""
@@ -275,16 +294,18 @@ class PostgresConnector:
         self._pool = Pool(self._hosts, self._limits)
         await self._pool.open()
 
-    async def _divide_anew(self, error: StorageError) -> None:
-        """Read how tables are divided now: a batch that is in several shards tells that one was split.
+    async def _learn_of(self, error: StorageError) -> None:
+        """Read how tables are divided now if Citus refused what went by how they were: a shard was split, say.
 
         Raises:
-            StoreUnavailable: always. The same again will be in groups that go by the new shards.
+            GroupsChanged: it did. The same again goes by the new shards.
         """
+        if self._shards is None or not is_not_supported(error):
+            return
         with translated():
             async with self._pool.connection() as connection:
                 self._shards = await read_shard_map(connection) or self._shards
-        raise StoreUnavailable("PostgreSQL: Citus has divided the tables anew") from error
+        raise GroupsChanged("PostgreSQL: Citus has divided the tables anew") from error
 
     def _shaped(self, statement: str) -> str:
         return statement if self._shards is None else shaped(statement)

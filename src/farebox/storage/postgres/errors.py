@@ -18,6 +18,13 @@ from farebox.storage.interface import (
 )
 from farebox.storage.ledger_move import MOVED_SQLSTATE
 
+_LOST_WORKERS: Final = (
+    *("terminating connection", "failure on connection", "connection not open", "connection to the remote node"),
+    *("server closed the connection", "could not receive data", "could not send data", "could not connect"),
+    *("SSL SYSCALL error", "SSL connection has been closed", "no connection to the server"),
+)
+"""How messages begin that tell that Citus lost a worker: what its own client library says has no SQLSTATE."""
+
 
 class LostRace(StoreUnavailable):
     """A transaction failed before COMMIT only because of others; the same again may succeed."""
@@ -77,6 +84,8 @@ def translation(error: BaseException) -> StorageError:
     if not isinstance(error, asyncpg.PostgresError):
         # A ValueError is about a value or a setting; all else that asyncpg itself has to say is about the connection.
         return StorageError(text) if isinstance(error, ValueError) else StoreUnavailable(text)
+    if isinstance(error, asyncpg.InternalServerError) and str(error).startswith(_LOST_WORKERS):
+        return StoreUnavailable(text)
     state = error.sqlstate or ""
     kind = BY_STATE.get(state) or BY_STATE.get(state[:2], StorageError)
     if kind is NotFound:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from farebox.storage import migrate
+from farebox.storage import migrate, sql
 from farebox.storage.interface import StorageError
 from farebox.storage.postgres.distribution import distribute
 from farebox.storage.postgres.pool import Connection
@@ -38,8 +38,13 @@ async def spread(connection: Connection) -> None:
         await distribute(connection)
 
 
-async def migrate_one(connection: Connection, migrations: Mapping[str, str], now: int) -> str | None:
-    """Apply the first migration that is missing, in a transaction that keeps other runs out; None if none is."""
+async def migrate_one(
+    connection: Connection, migrations: Mapping[str, str], now: int, *, is_spread: bool = False
+) -> str | None:
+    """Apply the first migration that is missing, in a transaction that keeps other runs out; None if none is.
+
+    Tables that are spread are changed by one statement at a time: Citus sends workers the whole text that it was sent.
+    """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK_KEY)
         await connection.execute(migrate.MIGRATION_TABLE)
@@ -48,7 +53,8 @@ async def migrate_one(connection: Connection, migrations: Mapping[str, str], now
             return None
         for part in data_steps.parts(pending[0], migrations[pending[0]]):
             if isinstance(part, str):
-                await connection.execute(part)
+                for statement in sql.single_statements(part) if is_spread else (part,):
+                    await connection.execute(statement)
                 continue
             tables: list[Any] = [await connection.fetch(statement) for statement in part.reads]
             for statement, values in part.plan(tables, now):

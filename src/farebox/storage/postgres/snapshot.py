@@ -84,6 +84,7 @@ async def open_snapshot(
     }
     timeout_ms = limits.snapshot_command_timeout_ms
     async with own_connection(hosts, limits, settings, command_timeout_ms=timeout_ms) as connection:
-        # The moment is that of the first read, so there must be one.
-        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1")
+        # The moment is that of the first read, so there must be one: where tables are spread, of each shard.
+        first = "SELECT 1" if shards is None else "SELECT 1 FROM account LIMIT 1"
+        await connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {first}")
         yield PostgresSnapshot(connection, limits.snapshot_chunk_rows, shards)

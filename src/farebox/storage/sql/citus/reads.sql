@@ -6,6 +6,9 @@ SELECT {merchant of m}, {account of a}, {runway_snapshot of r}
 FROM merchant m JOIN account a ON a.merchant_id = m.merchant_id LEFT JOIN outlook r ON r.merchant_id = m.merchant_id
 WHERE m.merchant_id = ANY($1::bigint[]) ORDER BY array_position($1::bigint[], m.merchant_id);
 
+-- transfers_at: read single transfers of a book by their seq
+SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq = ANY($2::bigint[]);
+
 -- open_holds: list all open holds, the soonest end first, from behind one, with the transfers that made them
 SELECT {hold of h}, {transfer of t}
 FROM hold h JOIN transfer t ON t.merchant_id = h.merchant_id AND t.seq = h.seq
