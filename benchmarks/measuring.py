@@ -213,9 +213,12 @@ def _measure_pgbench(engines: Sequence[Engine], plan: Plan, clients: Sequence[in
     if program is None:
         return [], "not measured, this PostgreSQL was installed without it"
     progress("measuring the baseline's statement in pgbench")
-    seeded = uvloop.run(pgbench.seed(program, engine.create(), plan.merchants))
+    seeded = [uvloop.run(pgbench.seed(program, engine.create(), plan.merchants))]
+    if checkout := os.environ.get(pgbench.PGLEDGER_VARIABLE):
+        seeded.append(uvloop.run(pgbench.seed_pgledger(program, engine.create(), plan.merchants, Path(checkout))))
     found = pgbench.measure(seeded, clients=clients, rounds=plan.rounds, seconds=plan.seconds)
-    uvloop.run(pgbench.verify(seeded))
+    for each in seeded:
+        uvloop.run(pgbench.verify(each))
     return found, ""
 
 

@@ -1,10 +1,15 @@
-"""The baseline's statement without HTTP: PostgreSQL's own pgbench runs it, on tables of its own."""
+"""Statements without HTTP, run by PostgreSQL's own pgbench on tables of their own: the baseline's, and pgledger's.
+
+pgledger is a double-entry ledger written in PL/pgSQL. It is measured where `PGLEDGER` names a checkout of it, in the
+same rounds: each charge is a transfer from a merchant's account to one that no other merchant shares, as Farebox's are,
+with no idempotency key, price, alert or hash.
+"""
 
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,6 +28,18 @@ CLIENTS: Final = (10, 50)
 CLIENTS_QUICK: Final = (2,)
 VARIANTS: Final[tuple[Variant, ...]] = ("spread", "hot")
 
+BASELINE: Final = "baseline"
+PGLEDGER: Final = "pgledger"
+PGLEDGER_VARIABLE: Final = "PGLEDGER"
+"""The variable of the environment that names a checkout of pgledger."""
+
+_PGLEDGER_ACCOUNTS: Final = """
+INSERT INTO pgledger_accounts
+    (id, name, currency, balance, allow_negative_balance, allow_positive_balance, created_at, updated_at)
+SELECT kind || ' ' || place, kind, 'USD', CASE kind WHEN 'wallet' THEN 1000000 ELSE 0 END,
+    false, true, now(), now()
+FROM generate_series(1, {merchants}) place, unnest(ARRAY['wallet', 'revenue']) kind
+"""
 _SERVICE_KEY: Final = "service"
 _THREADS_MAX: Final = 2
 _SHORT_TRANSACTIONS: Final = 10
@@ -43,14 +60,21 @@ class PgbenchResult(Struct, frozen=True):
     clients: int
     per_second: Figure
     mean_ms: Figure
+    subject: str = BASELINE
 
 
 class Pgbench(Struct):
-    """Tables to run on, and how many charges they must have in the end."""
+    """Tables to run on, and how many charges they must have in the end.
+
+    `script` writes what pgbench runs again and again, and `count` is the statement that counts what came of it.
+    """
 
     program: Path
     url: str
     merchants: int
+    subject: str
+    script: Callable[[Variant], str]
+    count: str
     charges: int = 0
     runs: int = 0
 
@@ -68,17 +92,31 @@ async def seed(program: Path, url: str, merchants: int) -> Pgbench:
     """Fill an empty database. A merchant's key is the place of the merchant, the largest is 1."""
     members = [Member(place, str(place)) for place in range(1, merchants + 1)]
     await baseline.seed(url, Population(members, _SERVICE_KEY))
-    return Pgbench(program, url, merchants)
+    return Pgbench(program, url, merchants, BASELINE, script, "SELECT count(*) FROM charge")
 
 
-def measure(pgbench: Pgbench, *, clients: Sequence[int], rounds: int, seconds: float) -> list[PgbenchResult]:
+async def seed_pgledger(program: Path, url: str, merchants: int, checkout: Path) -> Pgbench:
+    """Fill an empty database with pgledger's own schema, and two accounts for each merchant."""
+    connection = await asyncpg.connect(url)
+    try:
+        for path in (*sorted((checkout / "vendor").glob("*/*.sql")), checkout / "pgledger.sql"):
+            await connection.execute(path.read_text())
+        await connection.execute(_PGLEDGER_ACCOUNTS.format(merchants=merchants))
+    finally:
+        await connection.close()
+    return Pgbench(program, url, merchants, PGLEDGER, _pgledger_script, "SELECT count(*) FROM pgledger_transfers")
+
+
+def measure(subjects: Sequence[Pgbench], *, clients: Sequence[int], rounds: int, seconds: float) -> list[PgbenchResult]:
     """Measure every case, with so many clients each, in alternating rounds of whole seconds."""
-    samples: dict[tuple[Variant, int], list[tuple[float, float]]] = {}
+    samples: dict[tuple[str, Variant, int], list[tuple[float, float]]] = {}
     for _ in range(rounds):
         for variant in VARIANTS:
             for count in clients:
-                samples.setdefault((variant, count), []).append(_sample(pgbench, variant, count, seconds))
-    return [_result(variant, count, found) for (variant, count), found in samples.items()]
+                for pgbench in subjects:
+                    case = (pgbench.subject, variant, count)
+                    samples.setdefault(case, []).append(_sample(pgbench, variant, count, seconds))
+    return [_result(*case, found) for case, found in samples.items()]
 
 
 async def verify(pgbench: Pgbench) -> None:
@@ -89,16 +127,15 @@ async def verify(pgbench: Pgbench) -> None:
     """
     connection = await asyncpg.connect(pgbench.url)
     try:
-        charges = await connection.fetchval("SELECT count(*) FROM charge")
+        charges = await connection.fetchval(pgbench.count)
     finally:
         await connection.close()
     if charges != pgbench.charges:
-        raise WrongLedger(f"pgbench made {pgbench.charges} charges, its tables have {charges}")
+        raise WrongLedger(f"pgbench made {pgbench.charges} charges, {pgbench.subject}'s tables have {charges}")
 
 
 def script(variant: Variant) -> str:
-    """Write what pgbench runs again and again: the same choices that the workload makes, and the same statement."""
-    place = "1" if variant == "hot" else f"random_zipfian(1, :merchants, {ZIPF_EXPONENT})"
+    """Write the baseline's: the same choices that the workload makes, and the same statement."""
     bounds = [sum(TYPE_WEIGHTS[: at + 1]) for at in range(len(TYPE_WEIGHTS))]
     cases = " ".join(f"when :drawn <= {bound} then {at}" for at, bound in enumerate(bounds, 1))
     names = ", ".join(f"'{name}'" for name in PRICES)
@@ -111,13 +148,26 @@ def script(variant: Variant) -> str:
     }
     statement = re.sub(r"\$\d", lambda found: values[found[0]], baseline.CHARGE)
     lines = (
-        f"\\set place {place}",
+        _choice(variant),
         f"\\set drawn random(1, {bounds[-1]})",
         f"\\set type case {cases} end",
         "\\set count :count + 1",
         f"{statement.strip()};",
     )
     return "\n".join(lines) + "\n"
+
+
+def _choice(variant: Variant) -> str:
+    """Choose a merchant as the workload does."""
+    place = "1" if variant == "hot" else f"random_zipfian(1, :merchants, {ZIPF_EXPONENT})"
+    return f"\\set place {place}"
+
+
+def _pgledger_script(variant: Variant) -> str:
+    transfer = (
+        "SELECT * FROM pgledger_create_transfer('wallet ' || (:place)::text, 'revenue ' || (:place)::text, 0.01);"
+    )
+    return f"{_choice(variant)}\n{transfer}\n"
 
 
 def _digest(text: str) -> str:
@@ -128,7 +178,7 @@ def _sample(pgbench: Pgbench, variant: Variant, clients: int, seconds: float) ->
     pgbench.runs += 1
     parts = urlsplit(pgbench.url)
     with tempfile.NamedTemporaryFile("w", prefix="farebox-bench-", suffix=".sql") as file:
-        file.write(script(variant))
+        file.write(pgbench.script(variant))
         file.flush()
         done = subprocess.run(
             [
@@ -163,8 +213,9 @@ def _found(pattern: re.Pattern[str], output: str) -> str:
     return found[1]
 
 
-def _result(variant: Variant, clients: int, samples: Sequence[tuple[float, float]]) -> PgbenchResult:
+def _result(subject: str, variant: Variant, clients: int, samples: Sequence[tuple[float, float]]) -> PgbenchResult:
     return PgbenchResult(
+        subject=subject,
         variant=variant,
         clients=clients,
         per_second=figure((per_second for per_second, _ in samples), digits=4),

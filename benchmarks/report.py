@@ -365,12 +365,11 @@ def _pgbench(results: Results) -> Iterator[str]:
         yield f"pgbench: {results.pgbench_note}"
         return
     yield from table(
-        ("the baseline's statement in pgbench", "clients", "a second", "mean ms"),
+        ("a statement in pgbench", "clients", "of", "a second", "mean ms"),
         [
-            (f"charge, {it.variant}", str(it.clients), spread(it.per_second), spread(it.mean_ms))
+            (f"charge, {it.variant}", str(it.clients), it.subject, spread(it.per_second), spread(it.mean_ms))
             for it in results.pgbench
         ],
-        left=(0,),
     )
 
 

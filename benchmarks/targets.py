@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from benchmarks import pgbench
 from benchmarks.clients import SHARING, ClientResult
 from benchmarks.growth import GrowthResults
 from benchmarks.ledgers import ENGINES
@@ -148,7 +149,8 @@ class _Measured:
         return None if found is None else found.p50_ms.median
 
     def pgbench(self, variant: Variant, clients: int) -> float | None:
-        found = (it for it in self.results.pgbench if (it.variant, it.clients) == (variant, clients))
+        case = (pgbench.BASELINE, variant, clients)
+        found = (it for it in self.results.pgbench if (it.subject, it.variant, it.clients) == case)
         return next((it.per_second.median for it in found), None)
 
 

@@ -28,6 +28,7 @@ from benchmarks import (
     ledgers,
     load,
     over_http,
+    pgbench,
     phases,
     prices,
     report,
@@ -265,6 +266,34 @@ def test_memory_is_watched_over_time(tmp_path: Path) -> None:
     assert "MB at 0 s" in printed
     (picture,) = tmp_path.glob("memory-*.svg")
     assert minidom.parse(str(picture)).getElementsByTagName("svg")
+
+
+PGLEDGER: Final = """
+CREATE TABLE pgledger_accounts (
+    id text PRIMARY KEY, name text, currency text, balance numeric, allow_negative_balance boolean,
+    allow_positive_balance boolean, created_at timestamptz, updated_at timestamptz
+);
+CREATE TABLE pgledger_transfers (source text REFERENCES pgledger_accounts, target text REFERENCES pgledger_accounts);
+CREATE FUNCTION pgledger_create_transfer(source text, target text, amount numeric) RETURNS SETOF pgledger_transfers
+LANGUAGE sql AS 'INSERT INTO pgledger_transfers VALUES ($1, $2) RETURNING *';
+"""
+"""As much of pgledger as is asked of it; its own stands in a repository of its own."""
+
+
+async def test_another_ledger_in_pgbench_takes_its_turn_and_is_held_to_what_was_said(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    (tmp_path / "pgledger.sql").write_text(PGLEDGER)
+    program = pgbench.find_program()
+    assert program is not None
+    subject = await pgbench.seed_pgledger(program, postgres_url, MERCHANTS, tmp_path)
+    found = await asyncio.to_thread(pgbench.measure, [subject], clients=[2], rounds=2, seconds=0.05)
+    assert [("pgledger", "spread", 2), ("pgledger", "hot", 2)] == [(it.subject, it.variant, it.clients) for it in found]
+    assert 80 == subject.charges
+    await pgbench.verify(subject)
+    subject.charges += 1
+    with pytest.raises(WrongLedger, match="made 81 charges, pgledger's tables have 80"):
+        await pgbench.verify(subject)
 
 
 def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None:
