@@ -11,6 +11,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.batch import captures, closing
 from farebox.core.batch.approvals import BatchApprovals
 from farebox.core.batch.budgets import BatchBudgets
+from farebox.core.batch.charges import PlainCharges
 from farebox.core.batch.grants import BatchGrants, already_ended
 from farebox.core.batch.originals import BatchOriginals
 from farebox.core.batch.rows import BatchRows
@@ -49,7 +50,7 @@ from farebox.core.holds import Hold, HoldState, above_key
 from farebox.core.outcomes import DONE, OK, Code, Outcome, refused
 from farebox.core.period_counts import PeriodCounts
 from farebox.core.permissions import caller_refusal
-from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, in_force
+from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX
 from farebox.core.state import BatchState, Decision
 from farebox.core.transfers import Transfer
 
@@ -91,9 +92,14 @@ class Batch:
         self._originals = BatchOriginals(state, self._counts)
         self._shortfalls = BatchShortfalls(state.shortfalls, self._grants, now)
         self._audit_entries: list[AuditEntry] = []
+        self._plain_charges = PlainCharges(state, now, self._posted)
 
     def decide(self, command: Command) -> Outcome:
         """Decide one command and change the books if it goes through. Refusals stand in order of precedence."""
+        if type(command) is Charge:
+            outcome = self._plain_charges.decide(command, self._book)
+            if outcome is not None:
+                return outcome
         caller = command.caller
         if caller is not None:
             refusal = caller_refusal(command, caller, self._state.keys.get(caller.digest), self._now)
@@ -102,7 +108,7 @@ class Batch:
         book = self._book(command)
         if book is None:
             return refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
-        if type(command) is not Charge and isinstance(command, ACCOUNT_CHANGES):
+        if isinstance(command, ACCOUNT_CHANGES):
             outcome = self._set(book, command)
             self._log(command, outcome, book)
             return outcome
@@ -209,11 +215,7 @@ class Batch:
         if self._now < book.last_at - CLOCK_LAG_MICROS_MAX:
             return CLOCK_BEHIND
         request_type = command.request_type
-        price = in_force(
-            self._state.merchant_prices.get((book.merchant_id, request_type)),
-            self._state.default_prices.get(request_type),
-            request_type,
-        )
+        price = self._state.price(book.merchant_id, request_type)
         if type(price) is Outcome:
             return price
         quote = quotes.quote(price, command, self._now, self._counts)
@@ -259,11 +261,8 @@ class Batch:
             return Outcome(OK, transfer)
         # By the clock, which will end it, and not by the book, which is ahead of a clock that stepped back.
         expires_at = self._now + command.ttl_seconds * 1_000_000
-        hold = Hold(
-            *(book.merchant_id, transfer.seq, amount, expires_at),
-            quantity=quote.quantity,
-            request_type=request_type,
-        )
+        columns = (book.merchant_id, transfer.seq, amount, expires_at)
+        hold = Hold(*columns, quantity=quote.quantity, request_type=request_type)
         self._holds.new[book.merchant_id, hold.seq] = hold
         return Outcome(OK, transfer, hold)
 

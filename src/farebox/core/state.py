@@ -34,7 +34,7 @@ from farebox.core.credit.shortfalls import Above, Shortfall
 from farebox.core.holds import Hold, above_key
 from farebox.core.outcomes import Outcome
 from farebox.core.period_counts import Key, PeriodCount, place_of
-from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
+from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price, in_force
 from farebox.core.transfers import Transfer
 
 
@@ -147,6 +147,11 @@ class BatchState(Struct):
     last_grants: Mapping[int, Grant | None] = field(default_factory=dict)
     """Of merchants of whom the first grants in the order of spending are there: the last of those, or None if no other
     has anything left."""
+
+    def price(self, merchant_id: int, request_type: str) -> Price | Outcome:
+        """Return the price that a merchant is charged by, or why there is none."""
+        own = self.merchant_prices.get((merchant_id, request_type))
+        return in_force(own, self.default_prices.get(request_type), request_type)
 
 
 class GrantsWanted(Struct, frozen=True):

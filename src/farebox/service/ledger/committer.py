@@ -209,7 +209,7 @@ class Committer:
         results: dict[int, Outcome | ServiceError] = {}
         for chunk, future in zip(chunks, futures, strict=True):
             for index, result in zip(chunk, await future, strict=True):
-                if isinstance(result, Exception) and not isinstance(result, ServiceError):
+                if type(result) is not Outcome and not isinstance(result, ServiceError):
                     raise result
                 results[index] = result
         return [results[index] for index in range(len(commands))]

@@ -82,9 +82,10 @@ class Operations:
 
     async def charge(self, fields: ChargeFields, *, caller: Caller | None) -> Outcome:
         """Deduct the cost of a request."""
-        command = _charge_command(fields, caller)
+        command = _charge_command(fields, caller, api_keys.parse_payer(fields.merchant))
         if command is None:
-            command = _charge_command(fields, caller, await self._imported_payers((fields.merchant,)))
+            payers = await self._imported_payers((fields.merchant,))
+            command = _charge_command(fields, caller, payers.get(fields.merchant))
         return MERCHANT_NOT_FOUND if command is None else await self._spend(command)
 
     async def charge_all(
@@ -116,11 +117,16 @@ class Operations:
         """Check charges, each on its own; others are served between one portion and the next."""
         checked: list[_CheckedCharge] = []
         unplaced: list[tuple[int, ChargeFields]] = []
+        # Many charges of one request are for the same few merchants; their texts are read once, and kept no longer.
+        read: dict[str, Payer | None] = {}
         for fields in charges:
             if len(checked) % _CHARGES_AT_ONCE == _CHARGES_AT_ONCE - 1:
                 await asyncio.sleep(0)
+            merchant = fields.merchant
+            if merchant not in read:
+                read[merchant] = api_keys.parse_payer(merchant)
             try:
-                command = _charge_command(fields, caller)
+                command = _charge_command(fields, caller, read[merchant])
             except InvalidInput as error:
                 checked.append(error)
                 continue
@@ -130,7 +136,7 @@ class Operations:
         if unplaced:
             payers = await self._imported_payers({fields.merchant for _, fields in unplaced})
             for index, fields in unplaced:
-                checked[index] = _charge_command(fields, caller, payers) or MERCHANT_NOT_FOUND
+                checked[index] = _charge_command(fields, caller, payers.get(fields.merchant)) or MERCHANT_NOT_FOUND
         return checked
 
     async def _imported_payers(self, texts: Collection[str]) -> Mapping[str, Payer]:
@@ -143,10 +149,15 @@ class Operations:
             await self._committer.submit_all([item for item in checked if isinstance(item, commands.Charge)])
         )
         seen: dict[tuple[int, str], bool] = {}
-        return [
-            await self._told(item, next(results), seen) if isinstance(item, commands.Charge) else item
-            for item in checked
-        ]
+        told: list[Outcome | ServiceError] = []
+        for item in checked:
+            if not isinstance(item, commands.Charge):
+                told.append(item)
+                continue
+            result = next(results)
+            is_ok = type(result) is Outcome and result.code is OK
+            told.append(result if is_ok else await self._told(item, result, seen))
+        return told
 
     async def _spend(self, command: commands.Spend) -> Outcome:
         outcome = await self._committer.submit(command)
@@ -433,14 +444,9 @@ class Operations:
         return await self.submit(command, is_dry_run=is_dry_run)
 
 
-def _charge_command(
-    fields: ChargeFields, caller: Caller | None, payers: Mapping[str, Payer] | None = None
-) -> commands.Charge | None:
-    """Check what a charge asks for; None if it names no merchant by an id, a key of Farebox's or one of `payers`."""
+def _charge_command(fields: ChargeFields, caller: Caller | None, payer: Payer | None) -> commands.Charge | None:
+    """Check what a charge asks for; None if nobody pays for it."""
     checked, measured = _checked_spend(fields), checked_measures(fields)
-    payer = api_keys.parse_payer(fields.merchant)
-    if payer is None and payers is not None:
-        payer = payers.get(fields.merchant)
     return None if payer is None else commands.Charge(payer, *checked, caller, *measured, _ABOVE[fields.above])
 
 

@@ -36,9 +36,15 @@ BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 NDJSON: Final = "application/x-ndjson"
 
 _CHUNK_CHARGES: Final = 1_000
+_CHUNK_BYTES: Final = 256 * 1024
+"""How large a chunk is at most that is decoded at once: it may have to be decoded again, with care."""
+
 _SPOOL_BYTES: Final = 1024 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 _JSON_SPACE: Final = b" \t\n\r"
+_CHARGED: Final = '{"isSuccess":true,"statusCode":200,"errorCode":null,"errorMessage":null,"isReplay":false,"data":'
+_REPLAYED: Final = _CHARGED.replace('"isReplay":false', '"isReplay":true')
+"""How the outcome of a charge begins; its data follows."""
 
 
 class _RawBatch(Struct, forbid_unknown_fields=True):
@@ -89,16 +95,16 @@ class ChargeBatchEndpoints(Endpoints):
             requests = []
             charges = self._charges(body)
             for start in range(0, len(charges), _CHUNK_CHARGES):
-                requests += self._decoded([bytes(raw) for raw in charges[start : start + _CHUNK_CHARGES]])
+                requests += self._decoded_at_once([bytes(raw) for raw in charges[start : start + _CHUNK_CHARGES]])
                 # Others are served between one chunk and the next.
                 await asyncio.sleep(0)
         results = await self._services.operations.charge_all(_whole(requests), caller=caller)
-        outcomes = _outcomes(requests, results)
-        return Answer(success_body(b'{"outcomes":[%b]}' % b",".join(outcomes)))
+        outcomes = ",".join(_outcomes(requests, results))
+        return Answer(success_body(f'{{"outcomes":[{outcomes}]}}'.encode()))
 
-    def _faultless(self, body: bytes) -> list[ChargeRequest | ApiError] | None:
+    def _faultless(self, body: bytes, bytes_max: int = BODY_BYTES_MAX) -> list[ChargeRequest | ApiError] | None:
         """Decode a small batch as a whole, in a third of the time; None if anything in it may be wrong."""
-        if len(body) > BODY_BYTES_MAX or b"\\" in body:
+        if len(body) > bytes_max or b"\\" in body:
             return None
         try:
             return [*self._small_decoder.decode(body).charges]
@@ -137,22 +143,29 @@ class ChargeBatchEndpoints(Endpoints):
                     words = (
                         f"A connection may send {self._lines_max:,} lines; this line and those after it were not read"
                     )
-                    spool.write(_failure(ApiError(413, "payload_too_large", words)) + b"\n")
+                    spool.write(f"{_failure(ApiError(413, 'payload_too_large', words))}\n".encode())
                     break
                 requests = self._decoded(lines)
                 results = await self._services.operations.charge_all_when_there_is_room(_whole(requests), caller=caller)
-                spool.write(b"\n".join(_outcomes(requests, results)) + b"\n")
+                spool.write("".join(f"{outcome}\n" for outcome in _outcomes(requests, results)).encode())
         except ApiError as error:
             if not count:
                 spool.close()
                 raise
             # The rest did not come in time; what became of the lines before is told all the same.
-            spool.write(_failure(error) + b"\n")
+            spool.write(f"{_failure(error)}\n".encode())
         except BaseException:
             spool.close()
             raise
         spool.seek(0)
         return Stream(_pieces(spool), [(b"content-type", NDJSON.encode())])
+
+    def _decoded_at_once(self, texts: Sequence[bytes]) -> list[ChargeRequest | ApiError]:
+        """Decode the charges of a larger batch, all of a chunk at once if nothing in it may be wrong."""
+        requests = None
+        if max(map(len, texts)) <= BODY_BYTES_MAX:
+            requests = self._faultless(b'{"charges":[%b]}' % b",".join(texts), _CHUNK_BYTES)
+        return self._decoded(texts) if requests is None else requests
 
     def _decoded(self, texts: Sequence[bytes]) -> list[ChargeRequest | ApiError]:
         """Decode charges; the place of one that is malformed has what is wrong with it."""
@@ -172,25 +185,22 @@ def _whole(requests: Sequence[ChargeRequest | ApiError]) -> list[ChargeRequest]:
     return [request for request in requests if not isinstance(request, ApiError)]
 
 
-def _outcomes(requests: Sequence[ChargeRequest | ApiError], results: Iterable[Outcome | ServiceError]) -> list[bytes]:
+def _outcomes(requests: Sequence[ChargeRequest | ApiError], results: Iterable[Outcome | ServiceError]) -> list[str]:
     """Write an outcome for each request, in order; those that could be decoded have a result."""
     following = iter(results)
     return [_failure(request) if isinstance(request, ApiError) else _outcome(next(following)) for request in requests]
 
 
-def _outcome(result: Outcome | ServiceError) -> bytes:
+def _outcome(result: Outcome | ServiceError) -> str:
     if isinstance(result, Exception):
         return _failure(api_error(result))
     transfer = result.transfer
     if transfer is None:
         return _failure(api_error(Refused(result)))
-    return b'{"isSuccess":true,"statusCode":200,"errorCode":null,"errorMessage":null,"isReplay":%b,"data":%b}' % (
-        b"true" if result.is_replay else b"false",
-        charge_data(transfer),
-    )
+    return f"{_REPLAYED if result.is_replay else _CHARGED}{charge_data(transfer)}}}"
 
 
-def _failure(error: ApiError) -> bytes:
+def _failure(error: ApiError) -> str:
     outcome = BatchOutcome(
         is_success=False,
         status_code=error.status,
@@ -199,7 +209,7 @@ def _failure(error: ApiError) -> bytes:
         is_replay=False,
         data=None,
     )
-    return msgspec.json.encode(outcome)
+    return msgspec.json.encode(outcome).decode()
 
 
 async def _lines(receive: Receive) -> AsyncIterator[list[bytes]]:

@@ -48,15 +48,18 @@ class ChargeEndpoints(Endpoints):
     async def charge(self, request: ApiRequest, body: ChargeRequest) -> Answer:
         """Deduct the cost of a request; the key is looked up in the charge's own transaction."""
         outcome = await self._services.operations.charge(body, caller=request.caller)
-        return Answer(success_body(charge_data(transfer_of(outcome))), replay_headers(is_replay=outcome.is_replay))
+        return Answer(
+            success_body(charge_data(transfer_of(outcome)).encode()), replay_headers(is_replay=outcome.is_replay)
+        )
 
 
-def charge_data(transfer: Transfer) -> bytes:
+def charge_data(transfer: Transfer) -> str:
     """Write a charge's data; this runs for every charge, so its JSON is put together by hand."""
     missing = transfer.uncollected
+    available = format_amount(transfer.wallet_after)
+    balance = format_amount(transfer.posted_after) if transfer.held_after else available
     uncollected = "" if missing is None else f',"uncollected":"{format_amount(missing)}"'
     return (
         f'{{"transferId":"{transfer.id}","cost":"{format_amount(transfer.amount)}",'
-        f'"balance":"{format_amount(transfer.posted_after)}","available":"{format_amount(transfer.wallet_after)}"'
-        f"{uncollected}}}"
-    ).encode()
+        f'"balance":"{balance}","available":"{available}"{uncollected}}}'
+    )

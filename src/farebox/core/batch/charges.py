@@ -1,0 +1,116 @@
+"""Plain charges: at a unit price, of a merchant without given credit or debts, with nothing to refuse. Nearly all are.
+
+Charges of one batch that name the same merchant, key, type and quantity share everything but their idempotency keys and
+references, so all else is looked up, checked and written as text once, for the whole run of them. What is not as plain
+is left to `decide`, which goes through rule by rule; a plain charge would come to the same there.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from farebox.core.book import Book
+from farebox.core.chain import ChargeForm, charge_form
+from farebox.core.commands import Caller, Charge, Payer
+from farebox.core.credit.shortfalls import Above
+from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
+from farebox.core.outcomes import OK, Outcome
+from farebox.core.permissions import caller_refusal
+from farebox.core.prices import CLOCK_LAG_MICROS_MAX
+from farebox.core.state import BatchState
+from farebox.core.transfers import Transfer
+
+FindBook: TypeAlias = Callable[[Charge], Book | None]
+"""Finds the book that a charge meets. It is passed with each charge, since a batch must not refer to itself."""
+
+_REFUSE: Final = Above.REFUSE
+
+
+class _Run(Struct, frozen=True, gc=False):
+    """What the charges of a run have in common."""
+
+    book: Book
+    form: ChargeForm
+    fingerprint: bytes
+    """That of each charge without a reference."""
+
+
+class PlainCharges:
+    """The plain charges of one batch."""
+
+    def __init__(self, state: BatchState, now: int, posted: dict[tuple[int, str], Transfer]) -> None:
+        """Begin at `now`, microseconds since 1970.
+
+        `posted` are the batch's transfers, by merchant and idempotency key; those of plain charges are added.
+        """
+        self._state = state
+        self._replays = state.replays
+        self._now = now
+        self._posted = posted
+        self._runs: dict[tuple[Payer, str, int, Caller | None], _Run | None] = {}
+
+    def decide(self, command: Charge, find_book: FindBook) -> Outcome | None:
+        """Decide a charge that goes through; None, with nothing changed, for one that is not plain."""
+        if (
+            command.amount is not None
+            or command.quantities is not None
+            or command.requested_at is not None
+            or command.above is not _REFUSE
+        ):
+            return None
+        place = (command.payer, command.request_type, command.quantity, command.caller)
+        try:
+            run = self._runs[place]
+        except KeyError:
+            run = self._runs[place] = self._begun(command, find_book)
+        if run is None:
+            return None
+        book, form = run.book, run.form
+        key = (book.merchant_id, command.idempotency_key)
+        # What stands here may be changed by other commands of the batch; what a run begins with can't.
+        if (
+            form.amount > book.wallet + book.credit_limit
+            or book.given
+            or book.owed
+            or book.is_frozen
+            or book.closed_at is not None
+            or self._now < book.last_at - CLOCK_LAG_MICROS_MAX
+            or book.revenue + form.amount > BALANCE_MICROS_MAX
+            or key in self._posted
+            or key in self._replays
+        ):
+            return None
+        reference = command.reference
+        fingerprint = run.fingerprint if reference is None else command.fingerprint()
+        transfer = self._posted[key] = book.charge(form, self._now, key[1], fingerprint, reference)
+        return Outcome(OK, transfer)
+
+    def _begun(self, command: Charge, find_book: FindBook) -> _Run | None:
+        """Look up and check what a run has in common; None if it is not plain."""
+        state, caller, request_type = self._state, command.caller, command.request_type
+        if caller is not None and caller_refusal(command, caller, state.keys.get(caller.digest), self._now):
+            return None
+        book = find_book(command)
+        if book is None:
+            return None
+        digest = command.payer.digest
+        key = None if digest is None else state.keys[digest]
+        price = state.price(book.merchant_id, request_type)
+        if type(price) is Outcome or price.unit_price is None or price.rule is not None:
+            return None
+        amount = price.unit_price * command.quantity
+        if not 0 < amount <= AMOUNT_MICROS_MAX or (key is not None and key.budget_id is not None):
+            return None
+        form = charge_form(
+            book.merchant,
+            amount=amount,
+            request_type=request_type,
+            quantity=command.quantity,
+            unit_price=price.unit_price,
+            price_id=price.price_id,
+            key_id=None if key is None else key.key_id,
+        )
+        plain = command if command.reference is None else replace(command, reference=None)
+        return _Run(book, form, plain.fingerprint())
