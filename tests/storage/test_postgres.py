@@ -367,7 +367,8 @@ WHOLE_TABLES: Final = {
         "failed_deliveries",
     ),
     # A person is looked for by address, wherever it stands, to be deleted: rare, and nothing else asks for it.
-    *("kept_of_person", "logins_of_person", "forget_recipient", "forget_in_audit_log"),
+    *("written_addresses", "kept_of_person", "logins_of_person"),
+    *("forget_recipient", "forget_in_details", "forget_in_audit_log"),
     # What the operator has sent to its own webhooks once more, of all merchants: by time, as nothing else asks for it.
     "replay_deliveries_of_all",
     # What support does to prices, and that somebody verifies: rare, and these tables are short.
