@@ -54,17 +54,20 @@ async def _measure(folder: Path, options: argparse.Namespace) -> list[list[float
             keys = RandomKeys()
             source = (replace(command, idempotency_key=keys.make()) for command in source)
         told = Acknowledged()
-        costs = [_batch(farebox, list(itertools.islice(source, options.batch)), told) for _ in range(options.batches)]
+        costs = []
+        for _ in range(options.batches):
+            costs.append(_batch(farebox, list(itertools.islice(source, options.batch)), told))
+            await _move_log(farebox)
         ledgers.compare(await ledgers.verify(farebox), told)
     return costs
 
 
 def _batch(farebox: Farebox, commands: list[Charge], told: Acknowledged) -> list[float]:
     """Charge one batch as the connector does, and return what each step cost per charge."""
-    connector, now, clock = farebox.stores.connector, farebox.clock.now(), time.thread_time
-    if not isinstance(connector, SqliteConnector) or connector._writer is None:
-        raise TypeError("this measures an open SQLite database")
-    cursor = connector._writer.cursor()
+    writer, now, clock = _connector_of(farebox)._writer, farebox.clock.now(), time.thread_time
+    if writer is None:
+        raise TypeError("the database is not open")
+    cursor = writer.cursor()
     times = [clock()]
     reads = state.reads(commands, now)
     times.append(clock())
@@ -80,6 +83,20 @@ def _batch(farebox: Farebox, commands: list[Charge], told: Acknowledged) -> list
     times.append(clock())
     acknowledge(told, decision)
     return [(end - start) * _MICROSECONDS / len(commands) for start, end in itertools.pairwise(times)]
+
+
+async def _move_log(farebox: Farebox) -> None:
+    """Let the log get into the file, as it does after a connector's COMMIT."""
+    checkpoints = _connector_of(farebox)._checkpoints
+    checkpoints.begin_if_due()
+    if checkpoints._task is not None:
+        await checkpoints._task
+
+
+def _connector_of(farebox: Farebox) -> SqliteConnector:
+    if not isinstance(farebox.stores.connector, SqliteConnector):
+        raise TypeError("this measures a SQLite database")
+    return farebox.stores.connector
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def _sqlite(facts: SqliteFacts, where: str, context: CheckContext) -> list[Findi
         findings.append(ok("database.journal", where, "changes go through a log (WAL) that is synced at each commit"))
     if facts.log_bytes > context.limits.sqlite_log_bytes_max:
         found = f"its log has {facts.log_bytes // MIB:,} MiB: something has read the file without an end"
-        advice = "find what holds it open (`fuser FILE`), and end that; the log then shrinks with the next start"
+        advice = "find what holds it open (`fuser FILE`), and end that; the log then shrinks as charges go on"
         findings.append(warn("database.log", f"{where}-wal", found, advice))
     else:
         findings.append(ok("database.log", f"{where}-wal", f"{facts.log_bytes // MIB:,} MiB"))

@@ -7,7 +7,7 @@ from farebox.storage.interface import Connector, StorageError, StoreReplaced
 
 WATCH_SECONDS: Final = 1.0
 DISK_FREE_BYTES_MIN: Final = 1 << 30
-"""Below this much free room on the database's disk there is a warning. The log beside a SQLite file takes 64 MB in
+"""Below this much free room on the database's disk there is a warning. The log beside a SQLite file takes 200 MB in
 everyday use, and more while a long read or a backup runs."""
 
 _DISK_FREE_AGAIN_PERCENT: Final = 110

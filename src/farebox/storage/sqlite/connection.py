@@ -1,7 +1,7 @@
 """Connections to one SQLite file: how they are set up, and the driver's errors, wrapped once, here at the edge."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +33,12 @@ class SqliteLimits(Struct, frozen=True):
     """How long a write waits for another process to finish its own before it is refused."""
     snapshot_chunk_rows: int = 5_000
     backup_step_pages: int = 512
+    checkpoint_frames: int = 16_000
+    """By how many frames, each a page of 4 KiB, the log grows before it is moved into the file. A page that changed
+    many times meanwhile, as those of the accounts do, is moved once."""
+    log_frames_max: int = 48_000
+    """How long the log is when it begins anew, if no reader needs it. After a crash, these 192 MB take a tenth of a
+    second to be read again."""
 
 
 LIMITS: Final = SqliteLimits()
@@ -46,9 +52,8 @@ _STATEMENTS_KEPT: Final = 1_000
 many rows may lie between two uses of a statement before it is compiled anew."""
 
 _WAL_AUTOCHECKPOINT_PAGES: Final = 16_000
-"""How long the log grows before a COMMIT moves it into the database file. A page that changed many times meanwhile, as
-those of the accounts do, is moved once. After a crash, 64 MB take less than a tenth of a second to be read again."""
-
+"""How long the log grows before a COMMIT moves it into the file, on connections that copy or migrate a ledger. Those
+that charge leave it to `Checkpoints`."""
 
 _UNAVAILABLE: Final = (
     apsw.BusyError,
@@ -84,6 +89,18 @@ def connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -
     connection.set_busy_timeout(busy_timeout_ms)
     connection.convert_binding = _as_json
     return connection
+
+
+def leave_log_to(
+    connection: apsw.Connection, committed: Callable[[apsw.Connection, str, int], int], log_frames_max: int
+) -> None:
+    """Let no COMMIT of a connection move the log; `committed` is told how long it is after each.
+
+    The first COMMIT to a log that begins anew cuts off what is beyond so many frames.
+    """
+    connection.pragma("journal_size_limit", log_frames_max * connection.pragma("page_size"))
+    # It takes the place of the hook that moves the log.
+    connection.set_wal_hook(committed)
 
 
 def create_private(path: Path) -> None:

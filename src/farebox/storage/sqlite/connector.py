@@ -2,7 +2,8 @@
 
 Statements run on the event loop's thread, where each takes microseconds; handing single statements to a thread would
 cost more in switching than it saves. COMMIT, which waits for the disk, runs in a thread of its own, so requests go on
-being read while it does. Other processes may use the same file: every write starts with BEGIN IMMEDIATE.
+being read while it does. What moves the log into the file runs in a third one. Other processes may use the same file:
+every write starts with BEGIN IMMEDIATE.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ from farebox.storage.last_committed import LastCommitted
 from farebox.storage.ledger_move import MIGRATION, READ_STATE, check_served
 from farebox.storage.sqlite.backup import backup
 from farebox.storage.sqlite.batch import apply, load, load_grants
+from farebox.storage.sqlite.checkpoints import Checkpoints
 from farebox.storage.sqlite.connection import (
     LIMITS,
     READER_BUSY_TIMEOUT_MS,
@@ -41,6 +43,7 @@ from farebox.storage.sqlite.connection import (
     applied_migrations,
     apply_part,
     connect,
+    leave_log_to,
     thread,
     translated,
     translation,
@@ -70,6 +73,7 @@ class SqliteConnector:
         self._reader: apsw.Connection | None = None
         self._write_lock = asyncio.Lock()
         self._commit_thread = thread("farebox-commit")
+        self._checkpoints = Checkpoints(path, limits, self._file, self._transaction)
 
     @property
     def dialect(self) -> str:
@@ -109,6 +113,7 @@ class SqliteConnector:
 
     async def close(self) -> None:
         """Finish what runs and disconnect."""
+        await self._checkpoints.close()
         async with self._write_lock:
             is_log_kept = self._file.is_log_foreign()
             for connection in (self._reader, self._writer):
@@ -269,6 +274,7 @@ class SqliteConnector:
         writer = connect(self._path, busy_timeout_ms=0)
         try:
             self._file.check_connection(writer)
+            leave_log_to(writer, self._checkpoints.committed, self._limits.log_frames_max)
         except BaseException:
             writer.close()
             raise
@@ -307,6 +313,7 @@ class SqliteConnector:
                 self._check(self._file.check_committed)
             except StorageError as error:
                 raise CommitUnknown(f"COMMIT went into a file that is not the database any more: {error}") from error
+            self._checkpoints.begin_if_due()
 
     def _roll_back(self, connection: apsw.Connection) -> None:
         """End the transaction after an error, which is on its way to the caller."""

@@ -46,11 +46,12 @@ _LOOKS_MAX: Final = 3
 
 
 class _Checkpoint(Struct, frozen=True):
-    """How far checkpoints are."""
+    """How far checkpoints are, and whether anything is committed to the log since it began."""
 
     salts: bytes
     backfilled: bytes
     attempted: bytes
+    has_frames: bool
 
     @property
     def is_running(self) -> bool:
@@ -191,12 +192,13 @@ class DatabaseFile:
         return self._is_overwritten or content != self._content or log.st_size < self._log_bytes
 
     def _check_content(self) -> None:
-        """See that a checkpoint has written to the file."""
+        """See that a checkpoint has written to the file, and that a log that was cut off is one that begins anew."""
         before, now = self._checkpoint, self._read_checkpoint()
-        self._checkpoint = now
         file, log = self._statuses(self._paths[:2])
-        self._content, self._log_bytes = _Content(file.st_mtime_ns, file.st_size), log.st_size
-        if before == now and not now.is_running:
+        content = _Content(file.st_mtime_ns, file.st_size)
+        is_beginning = content == self._content and not now.has_frames
+        self._checkpoint, self._content, self._log_bytes = now, content, log.st_size
+        if before == now and not now.is_running and not is_beginning:
             self._is_overwritten = True
         if self._is_overwritten:
             raise self._overwritten()
@@ -242,7 +244,7 @@ class DatabaseFile:
 
     def _read_checkpoint(self) -> _Checkpoint:
         index = _read(self._index, _INDEX_BYTES)
-        return _Checkpoint(index[_SALTS], index[_BACKFILLED], index[_ATTEMPTED])
+        return _Checkpoint(index[_SALTS], index[_BACKFILLED], index[_ATTEMPTED], any(index[_FRAMES]))
 
     def _statuses(self, paths: Sequence[str]) -> list[os.stat_result]:
         try:
