@@ -234,6 +234,9 @@ def _bytes(text: str | bytes) -> bytes:
 NO_PROXIES: Final = Addresses(())
 NO_LIMITS: Final = Limits(NO_PROXIES, per_merchant_key=0, per_staff_key=0, failures_per_address=0)
 
+_documents: Final[dict[HttpLimits, dict[str, Any]]] = {}
+"""What applications with these limits say of their API: all the same, so it is asked for once."""
+
 
 async def open_client(
     farebox: Farebox,
@@ -265,5 +268,6 @@ async def open_client(
         gate=gate_app(farebox, gate_rules, limits),
         watch=watch,
     )
-    document = await call(app, "GET", "/openapi.json", (), [b""])
-    return AppClient(app, document.json())
+    if http_limits not in _documents:
+        _documents[http_limits] = (await call(app, "GET", "/openapi.json", (), [b""])).json()
+    return AppClient(app, _documents[http_limits])

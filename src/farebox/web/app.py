@@ -1,7 +1,9 @@
 """The application: the API's paths, its description, health, and answers to errors outside of endpoints."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -13,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farebox.services import Services
 from farebox.web.api import routes
+from farebox.web.api_route import Route as ApiRoute
 from farebox.web.body_timeout import BodyTimeouts
 from farebox.web.client_address import Addresses
 from farebox.web.cors import Cors
@@ -86,7 +89,7 @@ def create_app(
             *[exact_route(path, endpoint) for path, endpoint in endpoints.items() if "{" in path],
             *health_routes(services.health),
             *([] if metrics is None else [metrics_route(*metrics)]),
-            _description_route(msgspec.json.encode(document(table))),
+            _description_route(table),
             *docs_routes(),
             asset_route(),
             *access.routes(page_routes(throttle, live)),
@@ -109,11 +112,15 @@ def create_app(
     )
 
 
-def _description_route(description: bytes) -> Route:
-    """Make the route to the API's description, as JSON."""
+def _description_route(table: list[ApiRoute]) -> Route:
+    """Make the route to the API's description, as JSON; it is written when it is first asked for, beside the loop."""
+
+    @cache
+    def description() -> bytes:
+        return msgspec.json.encode(document(table))
 
     async def openapi(_: Request) -> Response:
-        return Response(description, media_type="application/json")
+        return Response(await asyncio.to_thread(description), media_type="application/json")
 
     return exact_route("/openapi.json", Resource(get=openapi, is_head=False))
 
