@@ -11,7 +11,7 @@ from farebox.web.charts.scales import pixels
 CHARACTER_WIDTH: Final = 72
 """How wide a character of 11 pixels is taken to be, in tenths of a pixel: that of a wide font."""
 
-_NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class Size(Struct, frozen=True):
