@@ -671,7 +671,7 @@ async def test_stores_that_sum_up_at_once_count_each_transfer_once(engine: Engin
     await do(stores, *[charge(1, f"k{number}") for number in range(200)])
     both = [stores, engine.stores()]
     await both[1].connector.open()
-    summed = await asyncio.gather(*[both[turn % 2].usage.roll_up(ANN, transfers_max=7) for turn in range(40)])
+    summed = await asyncio.gather(*[both[turn % 2].usage.roll_up(ANN, transfers_max=17) for turn in range(16)])
     assert 201 == sum(summed)
     found = await quarters(stores, 0, NOW // QUARTER)
     assert [(200, 200 * UNIT, 0)] == [(line.requests, line.cost, line.refunded) for line in found]
