@@ -18,7 +18,7 @@ from tests.simulation.test_simulation import SEEDS
 from tests.support.clock import StoppableClock
 from tests.support.postgres import Databases
 
-STORIES: Final = SEEDS // 40
+STORIES: Final = SEEDS // 10
 """On each engine: these stories wait for disks, as those in memory do not."""
 
 _STORIES_PER_DATABASE: Final = 100
