@@ -235,7 +235,7 @@ NO_PROXIES: Final = Addresses(())
 NO_LIMITS: Final = Limits(NO_PROXIES, per_merchant_key=0, per_staff_key=0, failures_per_address=0)
 
 _documents: Final[dict[HttpLimits, dict[str, Any]]] = {}
-"""What applications with these limits say of their API: all the same, so it is asked for once."""
+"""The description of the API by applications with these limits: all say the same, so it is asked for once."""
 
 
 async def open_client(
