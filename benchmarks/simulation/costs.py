@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from benchmarks.costs import Cost
 from benchmarks.over_http import HttpResult
 from benchmarks.rounds import Figure
-from benchmarks.simulation.model import Costs
+from benchmarks.simulation.model import Costs, SpreadCost
 
 _SECOND: Final = 1e-6
 _SUBJECT: Final = "postgres"
@@ -33,9 +35,31 @@ def costs_of(found: Sequence[Cost], http: Sequence[HttpResult], synced_appends_p
     )
 
 
+def spread_costs_of(costs: Costs, found: Sequence[SpreadCost]) -> Costs | None:
+    """Put what Citus costs with the most workers in place of one PostgreSQL's; None if that was not measured."""
+    spread = sorted((it for it in found if it.workers), key=lambda it: it.mean_batch)
+    most = [it for it in spread if it.workers == max(other.workers for other in spread) and it.variant == "spread"]
+    if len(most) < 2:
+        return None
+    (worker_batch, worker_row), (first_batch, first_row) = [
+        _through(most[0].mean_batch, small, most[-1].mean_batch, large)
+        for small, large in ((most[0].workers_us, most[-1].workers_us), (most[0].first_us, most[-1].first_us))
+    ]
+    return replace(
+        costs,
+        database_batch_us=worker_batch,
+        database_row_us=worker_row,
+        coordinator_batch_us=first_batch,
+        coordinator_row_us=first_row,
+    )
+
+
 def _line(found: Sequence[Cost], microseconds: Callable[[Cost], float]) -> tuple[float, float]:
     """Put a line through the smallest and the largest batch: what a batch costs, and what each row in it."""
     small, large = found[0], found[-1]
-    whole = (microseconds(small) * small.batch, microseconds(large) * large.batch)
-    row = max((whole[1] - whole[0]) / (large.batch - small.batch), 0.0)
-    return max(whole[0] - row * small.batch, 0.0), row
+    return _through(small.batch, microseconds(small), large.batch, microseconds(large))
+
+
+def _through(small: float, small_us: float, large: float, large_us: float) -> tuple[float, float]:
+    row = max((large * large_us - small * small_us) / (large - small), 0.0)
+    return max((small_us - row) * small, 0.0), row

@@ -40,6 +40,19 @@ def simulate_all(costs: Costs, assumptions: Assumptions, servers: Sequence[int] 
     ]
 
 
+SPREAD: Final = (2, 4, 8, 16)
+
+
+def simulate_spread(costs: Costs, assumptions: Assumptions, servers: Sequence[int] = SERVERS) -> list[Simulated]:
+    """Simulate every number of servers over a Citus of so many workers, requests routed by merchant and not."""
+    return [
+        simulate(costs, assumptions, servers=count, shards=workers, is_routed=is_routed)
+        for is_routed in (False, True)
+        for workers in SPREAD
+        for count in servers
+    ]
+
+
 def simulate(
     costs: Costs, assumptions: Assumptions, *, servers: int, shards: int, is_routed: bool = False
 ) -> Simulated:
@@ -50,9 +63,10 @@ def simulate(
 class _Batch:
     """A batch on its way: whose it is, its accounts in sorted order and how many of them are locked, its requests."""
 
-    def __init__(self, server: "_Server", shard: "_Shard", requests: list[tuple[int, float]]) -> None:
+    def __init__(self, server: "_Server", shard: "_Shard", group: int, requests: list[tuple[int, float]]) -> None:
         self.server = server
         self.shard = shard
+        self.group = group
         self.requests = requests
         self.accounts = sorted({merchant for merchant, _ in requests})
         self.locked = 0
@@ -90,6 +104,8 @@ class _Simulation:
         self._assumptions = assumptions
         self._is_routed = is_routed
         self._shards = [_Shard(assumptions.shard_cores) for _ in range(shards)]
+        self._groups = assumptions.groups or shards
+        self._coordinator = _Shard(assumptions.shard_cores) if costs.has_coordinator else None
         weights = itertools.accumulate(1 / rank**ZIPF_EXPONENT for rank in range(1, assumptions.merchants + 1))
         drawn = Random(SEED).choices(range(assumptions.merchants), cum_weights=list(weights), k=_DRAWS)
         own = [[it for it in drawn if it % servers == number] for number in range(servers)] if is_routed else []
@@ -129,6 +145,9 @@ class _Simulation:
             database_share=_share(max(it.busy_seconds for it in self._shards) / seconds / cores),
             disk_share=_share(max(it.disk_seconds for it in self._shards) / seconds),
             lock_share=_share(max(held) / seconds),
+            coordinator_share=0.0
+            if self._coordinator is None
+            else _share(self._coordinator.busy_seconds / seconds / cores),
         )
 
     def _at(self, time: float, happen: Callable[[], None]) -> None:
@@ -141,7 +160,7 @@ class _Simulation:
 
         def queue() -> None:
             for merchant in itertools.islice(server.merchants, count):
-                group = merchant % len(self._shards)
+                group = merchant % self._groups
                 waiting = server.queues.get(group)
                 if waiting is None:
                     waiting = server.queues[group] = deque()
@@ -158,7 +177,7 @@ class _Simulation:
             waiting = server.queues[group]
             server.workers -= 1
             taken = [waiting.popleft() for _ in range(min(len(waiting), LIMITS.batch_commands_max))]
-            batch = _Batch(server, self._shards[group], taken)
+            batch = _Batch(server, self._shards[group % len(self._shards)], group, taken)
             # BEGIN is one round trip; then the accounts are asked for.
             spent = self._costs.server_batch_us / 2
             self._at(self._on_server(server, spent) + self._round_trips(1), lambda batch=batch: self._lock(batch))  # type: ignore[misc]
@@ -187,12 +206,12 @@ class _Simulation:
             self._at(self._on_server(batch.server, server_us), write)
 
         def write() -> None:
-            self._at(self._on_shard(batch.shard, database_us) + self._round_trips(ROUND_TRIPS_WRITING), commit)
+            self._at(self._on_database(batch, database_us) + self._round_trips(ROUND_TRIPS_WRITING), commit)
 
         def commit() -> None:
             self._sync(batch)
 
-        self._at(self._on_shard(batch.shard, database_us) + self._round_trips(ROUND_TRIPS_LOADING), decide)
+        self._at(self._on_database(batch, database_us) + self._round_trips(ROUND_TRIPS_LOADING), decide)
 
     def _sync(self, batch: _Batch) -> None:
         """Wait for the disk, together with all that wait by then."""
@@ -231,7 +250,7 @@ class _Simulation:
             self._answered += len(batch.requests)
             self._latencies.extend(self._now - sent_at for _, sent_at in batch.requests)
         server.workers += 1
-        group = self._shards.index(shard)
+        group = batch.group
         if server.queues[group]:
             server.ready.append(group)
         else:
@@ -246,15 +265,25 @@ class _Simulation:
         server.busy_seconds += self._counted(start, server.free_at)
         return server.free_at
 
-    def _on_shard(self, shard: _Shard, microseconds: float) -> float:
-        start = max(heapq.heappop(shard.cores_free_at), self._now)
+    def _on_database(self, batch: _Batch, microseconds: float) -> float:
+        """Spend a database's time on half of a batch, once the coordinator has done its part, if there is one."""
+        ready_at = self._now
+        if self._coordinator is not None:
+            costs = self._costs
+            part = (costs.coordinator_batch_us + costs.coordinator_row_us * len(batch.requests)) / 2
+            ready_at = self._on_shard(self._coordinator, part, ready_at)
+        return self._on_shard(batch.shard, microseconds, ready_at)
+
+    def _on_shard(self, shard: _Shard, microseconds: float, ready_at: float) -> float:
+        start = max(heapq.heappop(shard.cores_free_at), ready_at)
         end = start + microseconds * _SECOND
         heapq.heappush(shard.cores_free_at, end)
         shard.busy_seconds += self._counted(start, end)
         return end
 
     def _round_trips(self, count: int) -> float:
-        return count * self._assumptions.round_trip_us * _SECOND
+        hops = 1 if self._coordinator is None else 2
+        return count * hops * self._assumptions.round_trip_us * _SECOND
 
     def _count_lock(self, shard: _Shard, account: int, until: float) -> None:
         held = self._counted(shard.held_since[account], until)

@@ -18,6 +18,8 @@ class Assumptions(Struct, frozen=True):
     round_trip_us: float = 200.0
     clients_per_server: int = CLIENTS_PER_SERVER
     merchants: int = MERCHANTS_DEFAULT
+    groups: int = 0
+    """Into how many groups Citus divides merchants, over all its workers; none: one for each database."""
     seconds: float = 0.5
 
 
@@ -25,6 +27,7 @@ class Costs(Struct, frozen=True):
     """Measured costs, in microseconds of processor time, and of one write to the disk.
 
     A request costs the server `request_us` beside its batch; a batch costs each side a fixed part and one per row.
+    Where Citus spreads the ledger, all go through one coordinator, and the databases are its workers.
     """
 
     request_us: float
@@ -33,6 +36,32 @@ class Costs(Struct, frozen=True):
     database_batch_us: float
     database_row_us: float
     sync_us: float
+    coordinator_batch_us: float = 0.0
+    coordinator_row_us: float = 0.0
+
+    @property
+    def has_coordinator(self) -> bool:
+        """Whether batches go through a coordinator."""
+        return self.coordinator_batch_us > 0
+
+
+class SpreadCost(Struct, frozen=True):
+    """What a charge came to on one PostgreSQL, or on Citus with so many workers, in batches of such a size.
+
+    Times are microseconds of processor time: the program's own, that of the server that it is connected to, and that of
+    the workers behind it. `share` is how many charges a second there were, as a share of one PostgreSQL's in the same
+    rounds: the median, and the least and the greatest.
+    """
+
+    case: str
+    variant: str
+    workers: int
+    per_second: float
+    share: tuple[float, float, float]
+    mean_batch: float
+    program_us: float
+    first_us: float
+    workers_us: float
 
 
 class Simulated(Struct, frozen=True):
@@ -51,12 +80,14 @@ class Simulated(Struct, frozen=True):
     database_share: float
     disk_share: float
     lock_share: float
+    coordinator_share: float = 0.0
 
     @property
     def first_limit(self) -> str:
         """The resource that is exhausted first; a lock, held while others work, is named only if none of them is."""
         shares = {"server processor": self.server_share, "database processor": self.database_share}
         shares["database disk"] = self.disk_share
+        shares["coordinator processor"] = self.coordinator_share
         name, share = max(shares.items(), key=lambda item: item[1])
         if share >= _SATURATED:
             return name

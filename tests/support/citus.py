@@ -22,7 +22,7 @@ from tests.support.postgres import USER, Databases, PostgresError, PostgresServe
 URL: Final = os.environ.get("FAREBOX_TEST_CITUS_URL", "")
 SHARDS: Final = 4
 
-_SETTINGS: Final = {
+_NODE: Final = {
     "shared_preload_libraries": "citus",
     "max_connections": "300",
     "max_prepared_transactions": "300",
@@ -76,7 +76,7 @@ class CitusDatabases(Databases):
             await self._execute_at(server, "postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def _first_statements(self) -> list[str]:
-        """What is run in a new database on each server, before they know one another."""
+        """Tell statements that a new database on each server begins with, before they know one another."""
         return []
 
     async def _execute_at(self, server: tuple[str, int], database: str, *statements: str) -> None:
@@ -102,10 +102,10 @@ class CitusCluster(CitusDatabases):
     def __init__(self, workers: int, *, durable: bool = False) -> None:
         """Make so many workers and a coordinator; none runs yet. Without a worker, the coordinator has all shards."""
         programs = programs_of(URL)
-        self.coordinator = PostgresServer(durable=durable, settings=_SETTINGS, programs=programs)
+        self.coordinator = PostgresServer(durable=durable, settings=_NODE, programs=programs)
         # A password for all: it stands in each database, so that servers let one another in.
         self.workers = [
-            PostgresServer(durable=durable, settings=_SETTINGS, programs=programs, original=self.coordinator)
+            PostgresServer(durable=durable, settings=_NODE, programs=programs, original=self.coordinator)
             for _ in range(workers)
         ]
         self._stack = contextlib.ExitStack()

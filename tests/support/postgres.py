@@ -286,6 +286,11 @@ class PostgresServer(Databases):
             raise PostgresError("PostgreSQL was not started yet.")
         return self._folder
 
+    @property
+    def pid(self) -> int:
+        """The number of the server's first process."""
+        return self._running().pid
+
     def log(self) -> str:
         """Return what the server logged so far."""
         return "" if self._folder is None else (self._folder / "log").read_text(errors="replace")

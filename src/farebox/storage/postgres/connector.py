@@ -182,7 +182,7 @@ class PostgresConnector:
     async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch in one transaction."""
         if self._shards is not None and not reads.merchant_ids:
-            # What is nobody's is in no shard, and meets nothing.
+            # Such a batch is in no shard, and meets nothing.
             return decide(BatchState())
         noted = steps or BatchSteps()
 
