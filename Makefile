@@ -96,7 +96,7 @@ torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its n
 simulation: $(VENV)/.installed-dev ## Tell forty times as many simulated stories as `make test` does.
 	FAREBOX_TEST_SEEDS=20000 $(PYTEST) $(SPREAD) tests/simulation $(ARGS)
 
-citus: $(VENV)/.installed-dev ## Run the store's tests on a Citus too, whose coordinator FAREBOX_TEST_CITUS_URL names.
+citus: $(VENV)/.installed-dev ## Run the store's tests on a Citus too, whose coordinator FAREBOX_TEST_CITUS_URL names, the torture and a benchmark.
 	@test -n "$$FAREBOX_TEST_CITUS_URL" || { echo "FAREBOX_TEST_CITUS_URL names no database of a coordinator"; exit 2; }
 	$(PYTEST) --timeout 600 tests/storage tests/citus -k "citus or shards" $(ARGS)
 
