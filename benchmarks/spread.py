@@ -41,7 +41,7 @@ CASES: Final[tuple[tuple[str, Variant, int], ...]] = (
     ("charges, hot", "hot", 1),
     ("batches of 1,000, spread", "spread", BATCH),
 )
-"""What is measured: whom charges are for, and how many a caller gives at a time."""
+"""The cases: whom charges are for, and how many a caller gives at a time."""
 
 _MICROSECONDS: Final = 1e6
 

@@ -17,7 +17,7 @@ def cluster() -> Iterator[CitusCluster]:
         yield cluster
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_servers_killed_under_load_lose_nothing_and_double_nothing(cluster: CitusCluster) -> None:
     with cluster.database() as url:
         figures, transfers = await crash_torture(url, servers=2, rounds=6, seed_number=1)
@@ -27,7 +27,7 @@ async def test_servers_killed_under_load_lose_nothing_and_double_nothing(cluster
     assert transfers > figures.done
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_workers_killed_under_load_lose_nothing_and_double_nothing(cluster: CitusCluster) -> None:
     trouble: Trouble = partial(kill_workers, cluster, rounds=4, seed_number=1)
     with cluster.database() as url:
@@ -39,7 +39,7 @@ async def test_workers_killed_under_load_lose_nothing_and_double_nothing(cluster
     assert {200, 500} >= set(balances)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_shards_moved_and_split_under_load_lose_nothing_and_double_nothing(cluster: CitusCluster) -> None:
     with cluster.database() as url:
         trouble: Trouble = partial(move_shards, url, rounds=3, seed_number=1)

@@ -52,7 +52,7 @@ async def kill_workers(cluster: CitusCluster, load: Load, *, rounds: int, seed_n
 async def move_shards(database_url: str, load: Load, *, rounds: int, seed_number: int) -> None:
     """Move a shard from worker to worker, split it every third time, and put all in balance again at last."""
     random = Random(seed_number)
-    connection = await asyncpg.connect(database_url, timeout=60, command_timeout=120)
+    connection = await asyncpg.connect(database_url, timeout=60, command_timeout=600)
     try:
         for number in range(rounds):
             await load.done(REQUESTS)

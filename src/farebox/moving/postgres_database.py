@@ -42,6 +42,7 @@ _OTHERS: Final = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
+_CITUS: Final = "SELECT extversion FROM pg_extension WHERE extname = 'citus'"
 _NOTE: Final = """
 CREATE OR REPLACE FUNCTION ledger_change_{name}() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -84,11 +85,18 @@ class PostgresDatabase:
         return PostgresConnector(self._url, is_copy_allowed=True)
 
     async def open(self) -> None:
-        """Connect."""
+        """Connect.
+
+        Raises:
+            StorageError: Citus spreads the ledger, or would: it has no triggers, which note what changes.
+        """
         hosts = Hosts(self._url, LIMITS.connect_timeout_ms)
         self._connection = await self._stack.enter_async_context(
             own_connection(hosts, LIMITS, _SESSION, command_timeout_ms=None)
         )
+        if await self._fetch(_CITUS):
+            await self.close()
+            raise StorageError(f"{self.place} has the extension Citus: a ledger can't be copied from there or to there")
 
     async def close(self) -> None:
         """Disconnect."""
