@@ -1,4 +1,4 @@
-"""What is measured of spread ledgers and of servers beside each other, and what the simulation makes of it."""
+"""Benchmarks of spread ledgers and of servers beside each other, and what the simulation makes of their figures."""
 
 import msgspec
 
