@@ -108,7 +108,13 @@ def background_work(farebox: Farebox, limits: DeliveryLimits = DELIVERY_LIMITS) 
         ),
         Periodic("looks at spending", farebox.spending_watch.look, pause_seconds=limits.look_seconds),
         Periodic("usage rollups", farebox.usage_rollup.roll_up, pause_seconds=ROLLUP_SECONDS),
-        Periodic("rollups of all books", farebox.usage_rollup.roll_up_rest, pause_seconds=ROLLUP_REST_SECONDS),
+        Periodic(
+            "rollups of all books",
+            farebox.usage_rollup.roll_up_rest,
+            pause_seconds=ROLLUP_REST_SECONDS,
+            # A server that has just started is busy with those who waited for it, and reports are as exact without.
+            is_pause_first=True,
+        ),
         Periodic(
             "runway snapshots",
             RunwaySnapshots(farebox.stores, farebox.clock).refresh_stretch,
