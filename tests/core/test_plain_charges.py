@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from farebox.core import ids
 from farebox.core.accounts import Account, Kind
+from farebox.core.batch.charge_form import charge_bytes, charge_form
 from farebox.core.batch.charges import FindBook, PlainCharges
-from farebox.core.chain import canonical_bytes, charge_bytes, charge_form
+from farebox.core.chain import canonical_bytes
 from farebox.core.commands import (
     Caller,
     Charge,

@@ -8,7 +8,6 @@ from msgspec.structs import force_setattr
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, Account, Kind
 from farebox.core.alerts import Alert, AlertKind, written_facts
-from farebox.core.chain import ChargeForm
 from farebox.core.currencies import fits_minor_unit, format_money, format_money_with_code, too_fine
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome, refused
@@ -16,7 +15,6 @@ from farebox.core.thresholds import ended_by, fall, is_allowed, money_arrives, o
 from farebox.core.transfers import Transfer
 
 LOWERING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL, Kind.GRANT_EXPIRY})
-_CHARGE = int(Kind.CHARGE)
 ARRIVING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.GRANT})
 """What brings money: posted by `fund`, which ends episodes."""
 
@@ -160,58 +158,15 @@ class Book:
         force_setattr(transfer, "hash", self.last_hash)
         self.transfers.append(transfer)
         if self.thresholds and kind in LOWERING_KINDS:
-            self._watch(transfer.seq, now)
+            self.watch(transfer.seq, now)
         return transfer
 
-    def charge(
-        self, form: ChargeForm, now: int, idempotency_key: str, fingerprint: bytes, reference: str | None
-    ) -> Transfer:
-        """Post a charge of this form as `post` would, in half the time; the caller has seen that nothing refuses it."""
-        amount, held = form.amount, self.held
-        self.wallet = wallet = self.wallet - amount
-        self.revenue += amount
-        self.seq = seq = self.seq + 1
-        if now > self.last_at:
-            self.last_at = now
-        committed_at = self.last_at
-        canonical = chain.charge_bytes(
-            form,
-            seq=seq,
-            committed_at=committed_at,
-            wallet=wallet,
-            held=held,
-            idempotency_key=idempotency_key,
-            fingerprint=fingerprint,
-            reference=reference,
-        )
-        self.last_hash = chain.link(self.last_hash, canonical)
-        transfer = Transfer(
-            self.merchant_id,
-            seq,
-            _CHARGE,
-            amount,
-            idempotency_key,
-            fingerprint,
-            wallet,
-            held,
-            committed_at,
-            self.last_hash,
-            form.request_type,
-            form.quantity,
-            form.unit_price,
-            form.price_id,
-            None,
-            reference,
-            None,
-            None,
-            None,
-            None,
-            form.key_id,
-        )
-        self.transfers.append(transfer)
-        if self.thresholds:
-            self._watch(seq, now)
-        return transfer
+    def watch(self, seq: int, now: int) -> None:
+        """Tell of the thresholds that the balance fell below with this transfer, which lowered it."""
+        self.thresholds, threshold = fall(self.thresholds, self.wallet + self.held)
+        if threshold is not None:
+            # By the clock and not by the book: no mail waits until a clock that stepped back has caught up.
+            self.tell(AlertKind.LOW_BALANCE, now, threshold=threshold, transfer_seq=seq)
 
     def fund(
         self,
@@ -376,12 +331,6 @@ class Book:
                 f"; {others} of given credit {'pays for other request types' if is_request else 'stays as it is'}"
             )
         return refused(Code.INSUFFICIENT_BALANCE, message)
-
-    def _watch(self, seq: int, now: int) -> None:
-        self.thresholds, threshold = fall(self.thresholds, self.wallet + self.held)
-        if threshold is not None:
-            # By the clock and not by the book: no mail waits until a clock that stepped back has caught up.
-            self.tell(AlertKind.LOW_BALANCE, now, threshold=threshold, transfer_seq=seq)
 
     def _tell_recovery(self, ended: list[int], was_used_up: bool, now: int, transfer_seq: int | None) -> None:
         """Tell that the episodes of these thresholds, or of a balance that was used up, are over, if there are any."""

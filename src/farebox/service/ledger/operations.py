@@ -122,11 +122,10 @@ class Operations:
         for fields in charges:
             if len(checked) % _CHARGES_AT_ONCE == _CHARGES_AT_ONCE - 1:
                 await asyncio.sleep(0)
-            merchant = fields.merchant
-            if merchant not in read:
-                read[merchant] = api_keys.parse_payer(merchant)
+            if fields.merchant not in read:
+                read[fields.merchant] = api_keys.parse_payer(fields.merchant)
             try:
-                command = _charge_command(fields, caller, read[merchant])
+                command = _charge_command(fields, caller, read[fields.merchant])
             except InvalidInput as error:
                 checked.append(error)
                 continue
@@ -149,15 +148,10 @@ class Operations:
             await self._committer.submit_all([item for item in checked if isinstance(item, commands.Charge)])
         )
         seen: dict[tuple[int, str], bool] = {}
-        told: list[Outcome | ServiceError] = []
-        for item in checked:
-            if not isinstance(item, commands.Charge):
-                told.append(item)
-                continue
-            result = next(results)
-            is_ok = type(result) is Outcome and result.code is OK
-            told.append(result if is_ok else await self._told(item, result, seen))
-        return told
+        return [
+            await self._told(item, next(results), seen) if isinstance(item, commands.Charge) else item
+            for item in checked
+        ]
 
     async def _spend(self, command: commands.Spend) -> Outcome:
         outcome = await self._committer.submit(command)
