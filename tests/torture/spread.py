@@ -74,10 +74,15 @@ async def move_shards(database_url: str, load: Load, *, rounds: int, seed_number
 
 
 async def _split(connection: Any, shard: int, at: int) -> None:
-    """Split a shard, and those of all other tables with it, into two on the worker where it is."""
+    """Split a shard, and those of all other tables with it, into two on the worker where it is.
+
+    Writers wait meanwhile: by logical replication, Citus 13.2.2 never ends where an account changes as it is copied.
+    """
     await connection.execute(
         """
-        SELECT citus_split_shard_by_split_points($1::bigint, ARRAY[$2::text], ARRAY[n.nodeid, n.nodeid]::integer[])
+        SELECT citus_split_shard_by_split_points(
+            $1::bigint, ARRAY[$2::text], ARRAY[n.nodeid, n.nodeid]::integer[], 'block_writes'
+        )
         FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid) WHERE p.shardid = $1
         """,
         shard,
