@@ -94,6 +94,26 @@ async def test_a_key_spends_no_more_than_its_budget_and_is_told_when_it_starts_a
 
 
 @every_store
+async def test_one_limit_starts_anew_while_others_go_on(stores: Stores) -> None:
+    await a_ledger(stores)
+    await limit(stores, (BudgetUnit.DAY, 90), (BudgetUnit.WEEK, 90), (BudgetUnit.TOTAL, 90))
+    await stores.budgets.put(ANN, OTHER, [(BudgetUnit.DAY, 90 * UNIT)], zone="UTC", now=NOW)
+    await do(stores, charged(3, "first"), charged(4, "of another", OTHER))
+    await do(stores, charged(2, "second"), charged(1, "third"))
+    found = {(item.budget_id, item.unit): item for item in await stores.budgets.list(ANN)}
+    assert [6, 6, 6] == [found[KEY, unit].spent // UNIT for unit in (BudgetUnit.DAY, BudgetUnit.WEEK, BudgetUnit.TOTAL)]
+    assert 4 == found[OTHER, BudgetUnit.DAY].spent // UNIT
+    await do(stores, charged(5, "next day"), charged(7, "of another, next day", OTHER), now=FIRST + DAY)
+    assert {
+        (KEY, BudgetUnit.DAY): (FIRST + DAY, 5),
+        (KEY, BudgetUnit.WEEK): (found[KEY, BudgetUnit.WEEK].starts_at, 11),
+        (KEY, BudgetUnit.TOTAL): (0, 11),
+        (OTHER, BudgetUnit.DAY): (FIRST + DAY, 7),
+    } == {(item.budget_id, item.unit): (item.starts_at, item.spent // UNIT) for item in await stores.budgets.list(ANN)}
+    assert [] == await faults(stores)
+
+
+@every_store
 async def test_the_limit_is_told_that_goes_on_for_longest(stores: Stores) -> None:
     await a_ledger(stores)
     await limit(stores, (BudgetUnit.DAY, 2), (BudgetUnit.WEEK, 3), (BudgetUnit.MONTH, 4), (BudgetUnit.TOTAL, 5))

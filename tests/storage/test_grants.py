@@ -69,7 +69,19 @@ async def test_a_batch_without_given_credit_meets_no_grant(stores: Stores) -> No
     await begin(stores)
     await do(stores, give(1, merchant_id=BEN))
     state = await loaded(stores, charge(1), hold(1), TopUp(ANN, UNIT, "more"))
-    assert ({}, frozenset(), {}) == (state.grants, state.grants_complete, state.last_grants)
+    assert ({}, frozenset(), {}) == (state.grants, state.grants_complete, state.first_grants)
+
+
+@every_store
+async def test_a_charge_that_the_first_grants_do_not_pay_for_meets_more_of_them(stores: Stores) -> None:
+    await begin(stores)
+    await do(stores, *[give(number, types="call") for number in range(GRANTS_LOADED_MAX - 1)], give(9, 2), give(10))
+    first = (await loaded(stores, charge(1))).first_grants[ANN]
+    assert ([*range(1, GRANTS_LOADED_MAX + 1)], False) == ([grant.number for grant in first.grants], first.are_all)
+    await do(stores, charge(1))
+    assert [GRANTS_LOADED_MAX] == [
+        grant.number for grant in await stores.grants.open(ANN, 99) if grant.left < grant.amount
+    ]
 
 
 @every_store
@@ -81,14 +93,19 @@ async def test_a_charge_meets_the_first_grants_in_the_order_of_spending(stores: 
     await do(stores, *[give(number, **fields) for number, fields in enumerate(more)])
     state = await loaded(stores, charge(1), charge(1, "other", BEN))
     grants = await stores.grants.open(ANN, 99)
-    first = grants[:GRANTS_LOADED_MAX]
     assert sorted(grants, key=lambda grant: grant.order) == list(grants)
-    assert {(ANN, grant.number): grant for grant in first} == state.grants
-    assert {ANN: first[-1]} == state.last_grants
+    assert {ANN} == state.first_grants.keys()
+    first = state.first_grants[ANN]
+    # One charge takes from one, or from two if it uses one up.
+    assert 2 <= len(first.grants) <= GRANTS_LOADED_MAX
+    assert (grants[: len(first.grants)], False) == (first.grants, first.are_all)
+    assert {(ANN, grant.number): grant for grant in first.grants} == state.grants
+    many = [charge(1, f"of many {number}") for number in range(GRANTS_LOADED_MAX)]
+    assert grants[:GRANTS_LOADED_MAX] == (await loaded(stores, *many)).first_grants[ANN].grants
     # One that is used up is passed over, and of a few all are there. Paid money goes ahead of some.
     await do(stores, charge(50 + 41 - GRANTS_LOADED_MAX))
-    state = await loaded(stores, charge(1, "next"))
-    assert {ANN: None} == state.last_grants
+    state = await loaded(stores, *many)
+    assert state.first_grants[ANN].are_all
     assert set(range(1, 41)) - {number for _, number in state.grants} == {
         grant.number for grant in await stores.grants.list(ANN, before=99, limit=99) if not grant.left
     }

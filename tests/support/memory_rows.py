@@ -26,6 +26,7 @@ from farebox.core.prices import Price
 from farebox.core.state import (
     BatchState,
     Decision,
+    FirstGrants,
     KeyRecord,
     MoreGrantsNeeded,
     Original,
@@ -172,7 +173,7 @@ class MemoryRows:
                 and (grant.state == GrantState.WAITING or grant.left or grant.expires_at)
             }
             state.grants_complete = set(wanted.complete)
-            last_grants: dict[int, Grant | None] = {}
+            first_grants: dict[int, FirstGrants] = {}
             for merchant_id in wanted.first:
                 lots = [
                     grant
@@ -181,8 +182,8 @@ class MemoryRows:
                 ]
                 first = sorted(lots, key=lambda grant: grant.order)[:GRANTS_LOADED_MAX]
                 found |= {(merchant_id, grant.number): grant for grant in first}
-                last_grants[merchant_id] = first[-1] if len(first) == GRANTS_LOADED_MAX else None
-            state.last_grants = last_grants
+                first_grants[merchant_id] = FirstGrants(first, len(first) < GRANTS_LOADED_MAX)
+            state.first_grants = first_grants
         state.grants = found
 
     def decision(self, read_set: ReadSet, decide: Callable[[BatchState], Decision]) -> Decision:

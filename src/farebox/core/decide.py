@@ -167,7 +167,8 @@ class Batch:
             book = self.books[merchant_id] = Book(account)
             if account.grants_due_at is not None:
                 self._grants.settle(book)
-                self._posted.update(((merchant_id, item.idempotency_key), item) for item in book.transfers)
+                for item in book.transfers:
+                    self._posted[merchant_id, item.idempotency_key] = item
         return book
 
     def _replay(self, earlier: Transfer, fingerprint: bytes) -> Outcome:

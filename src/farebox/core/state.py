@@ -116,6 +116,14 @@ class ReadSet(Struct):
     """Merchants whose wallets may pay for what captures come to above their holds."""
 
 
+class FirstGrants(Struct, frozen=True):
+    """The first open grants of a merchant that have something left, in the order of spending."""
+
+    grants: Sequence[Grant] = ()
+    are_all: bool = True
+    """Whether no other of the merchant's has anything left."""
+
+
 class BatchState(Struct):
     """What the database has of a ReadSet; a row that is absent does not exist.
 
@@ -144,9 +152,8 @@ class BatchState(Struct):
     """Those of the ReadSet's numbers and keys, and those that `grants_wanted` tells of."""
     grants_complete: AbstractSet[int] = frozenset()
     """The merchants of whom all grants are there that wait, or are open and have something left or an end."""
-    last_grants: Mapping[int, Grant | None] = field(default_factory=dict)
-    """Of merchants of whom the first grants in the order of spending are there: the last of those, or None if no other
-    has anything left."""
+    first_grants: Mapping[int, FirstGrants] = field(default_factory=dict)
+    """Of the merchants of whom the first grants that can be spent are there: these."""
 
     def price(self, merchant_id: int, request_type: str) -> Price | Outcome:
         """Return the price that a merchant is charged by, or why there is none."""
@@ -160,8 +167,8 @@ class GrantsWanted(Struct, frozen=True):
     complete: Sequence[int]
     """Merchants of whom all grants are wanted that wait, or are open and have something left or an end."""
     first: Sequence[int]
-    """Merchants of whom the first GRANTS_LOADED_MAX open grants that have something left are wanted, in the order of
-    spending."""
+    """Merchants of whom the first open grants that have something left are wanted, GRANTS_LOADED_MAX at most, in the
+    order of spending."""
     numbers: Sequence[tuple[int, int]]
     """Grants by number, whatever their state."""
 

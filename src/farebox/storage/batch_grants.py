@@ -1,29 +1,34 @@
 """The grants that a batch meets: at first those that most batches need, and more if `decide` asks for them."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import chain
 
-from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant
+from farebox.core.credit.grants import Grant
 from farebox.core.invariants import InvariantViolation
-from farebox.core.state import BatchState, GrantsWanted, MoreGrantsNeeded, ReadSet
-
-FIRST: Final = "first"
-"""Tags a grant that is one of the first of its merchant in the order of spending."""
+from farebox.core.state import BatchState, FirstGrants, GrantsWanted, MoreGrantsNeeded, ReadSet
 
 
-def put_grants(state: BatchState, wanted: GrantsWanted, found: Iterable[tuple[str, Grant]]) -> None:
-    """Put grants into a batch's state, each with the tag of why it was read."""
-    grants: dict[tuple[int, int], Grant] = {}
-    first: dict[int, list[Grant]] = {merchant_id: [] for merchant_id in wanted.first}
-    for tag, grant in found:
-        grants[grant.merchant_id, grant.number] = grant
-        if tag == FIRST:
-            first[grant.merchant_id].append(grant)
-    state.grants = grants
+def put_grants(
+    state: BatchState,
+    wanted: GrantsWanted,
+    first: Mapping[int, Sequence[Grant]],
+    has_more: Container[int],
+    others: Iterable[Grant] = (),
+) -> None:
+    """Put grants into a batch's state.
+
+    Args:
+        state: is given them.
+        wanted: what was to be read.
+        first: of the merchants of whom the first ones are wanted: these, in the order of spending.
+        has_more: those of whom there may be more than the first ones that were read.
+        others: what else was read.
+    """
+    found = chain(chain.from_iterable(first.values()), others)
+    state.grants = {(grant.merchant_id, grant.number): grant for grant in found}
     state.grants_complete = frozenset(wanted.complete)
-    state.last_grants = {
-        merchant_id: max(theirs, key=lambda grant: grant.order) if len(theirs) == GRANTS_LOADED_MAX else None
-        for merchant_id, theirs in first.items()
+    state.first_grants = {
+        merchant_id: FirstGrants(grants, merchant_id not in has_more) for merchant_id, grants in first.items()
     }
 
 

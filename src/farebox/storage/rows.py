@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
 
@@ -59,8 +60,8 @@ _RULES_KEPT: Final = 16_384
 _NO_THRESHOLDS: Final = "[]"
 _SPENDING: Final = attrgetter(*SPENDING)
 _NOT_SPENDING: Final = attrgetter(*(name for name in ACCOUNT.names if name not in SPENDING))
+_BUDGET_KEY: Final = attrgetter("merchant_id", "budget_id")
 _GRANT_SPENDING: Final = attrgetter(*SPENDING_OF_GRANT)
-_NOT_SPENDING_OF_GRANT: Final = attrgetter(*(it for it in Grant.__struct_fields__ if it not in SPENDING_OF_GRANT))
 _TRUTH_VALUES: Final = (ACCOUNT.names.index("is_frozen"), ACCOUNT.names.index("is_exhausted"))
 
 
@@ -201,6 +202,28 @@ def budgets_from_rows(found: Iterable[Sequence[Any]]) -> dict[BudgetKey, list[Bu
     return budgets
 
 
+def budgets_to_rows(
+    budgets: Iterable[Budget], stored: Mapping[BudgetKey, Sequence[Budget]]
+) -> tuple[list[tuple[int, int, int]], list[tuple[Any, ...]]]:
+    """Write budgets: those whose limits have all been spent of alike, by how much each was, and the limits of others.
+
+    Args:
+        budgets: as they are to be, with all limits of each.
+        stored: as they are.
+    """
+    spending: list[tuple[int, int, int]] = []
+    others: list[tuple[Any, ...]] = []
+    for key, limits in groupby(budgets, _BUDGET_KEY):
+        merchant_id, budget_id = key
+        now, before = list(limits), stored[key]
+        spent = now[0].spent - before[0].spent
+        if now == [msgspec.structs.replace(limit, spent=limit.spent + spent) for limit in before]:
+            spending.append((merchant_id, budget_id, spent))
+        else:
+            others += map(msgspec.structs.astuple, now)
+    return spending, others
+
+
 def whole_sum(billions: int, rest: int) -> int:
     """Put a sum together that is kept as whole billions and a rest."""
     return billions * _BILLION + rest
@@ -285,7 +308,7 @@ def grants_to_rows(
     spending, others = [], []
     for grant in grants:
         before = stored.get((grant.merchant_id, grant.number))
-        if before is not None and _NOT_SPENDING_OF_GRANT(grant) == _NOT_SPENDING_OF_GRANT(before):
+        if before is not None and grant == msgspec.structs.replace(before, left=grant.left):
             check_grant(grant)
             spending.append(_GRANT_SPENDING(grant))
         else:

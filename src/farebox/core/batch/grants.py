@@ -5,6 +5,7 @@ everybody who replays a book comes to the same.
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Final
 
 from msgspec.structs import replace
@@ -48,10 +49,11 @@ class BatchGrants:
         self._state = state
         self._now = now
         self._rows = BatchRows(state.grants)
-        self._numbers: dict[int, list[int]] = {}
-        for merchant_id, number in state.grants:
-            self._numbers.setdefault(merchant_id, []).append(number)
-        self._lots: dict[int, list[int]] = {}
+        self._stored_numbers: dict[int, list[int]] | None = None
+        self._lots: dict[int, dict[int, Grant]] = {}
+        """Of each merchant what requests may take from, by number, in the order of spending, as it stands now."""
+        self._moved: set[int] = set()
+        """The merchants of whom this batch put grants to other places in that order, or made some."""
 
     def get(self, merchant_id: int, number: int) -> Grant | None:
         """Find a grant."""
@@ -138,7 +140,7 @@ class BatchGrants:
             state=_WAITING,
         )
         self._rows.new[grant.merchant_id, grant.number] = grant
-        self._numbers.setdefault(grant.merchant_id, []).append(grant.number)
+        self._numbers().setdefault(grant.merchant_id, []).append(grant.number)
         transfer = self._start(book, grant) if grant.starts_at <= at else None
         grant = self._row(book.merchant_id, grant.number)
         if grant.due_at is not None:
@@ -187,16 +189,18 @@ class BatchGrants:
         Raises:
             MoreGrantsNeeded: lots that are not there may come first.
         """
-        taking = take(self._lots_of(book), paid=book.paid, request_type=request_type, amount=amount)
+        taking = take(self._lots_of(book).values(), paid=book.paid, request_type=request_type, amount=amount)
         if not (taking.is_covered or self._are_all_there(book.merchant_id)):
             raise MoreGrantsNeeded(book.merchant_id)
         return taking
 
     def use(self, book: Book, taking: Taking) -> None:
         """Take from grants what a request takes of them."""
+        lots = self._lots_of(book)
         for number, micros in taking.parts:
-            grant = self._row(book.merchant_id, number)
-            self._rows.replace(book.merchant_id, number, replace(grant, left=grant.left - micros))
+            grant = lots[number]
+            lots[number] = spent = replace(grant, left=grant.left - micros)
+            self._rows.replace(book.merchant_id, number, spent)
         book.given -= taking.given
 
     def given_between(self, transfer: Transfer, first: int, last: int) -> Parts:
@@ -221,7 +225,15 @@ class BatchGrants:
                 self._post_end(book, grant, micros, key, fingerprint_of_key(key))
 
     def _of(self, merchant_id: int) -> Iterator[Grant]:
-        return (self._row(merchant_id, number) for number in self._numbers.get(merchant_id, ()))
+        return (self._row(merchant_id, number) for number in self._numbers().get(merchant_id, ()))
+
+    def _numbers(self) -> dict[int, list[int]]:
+        """Tell the numbers of the grants that are there, by merchant; most batches go by the first ones alone."""
+        if self._stored_numbers is None:
+            self._stored_numbers = {}
+            for merchant_id, number in self._state.grants:
+                self._stored_numbers.setdefault(merchant_id, []).append(number)
+        return self._stored_numbers
 
     def _row(self, merchant_id: int, number: int) -> Grant:
         """Find a grant that has to be there."""
@@ -234,26 +246,31 @@ class BatchGrants:
         """Put a grant whose place in the order of spending may be another in place of its row."""
         self._rows.replace(grant.merchant_id, grant.number, grant)
         self._lots.pop(grant.merchant_id, None)
+        self._moved.add(grant.merchant_id)
 
     def _are_all_there(self, merchant_id: int) -> bool:
         """Tell whether no grant is missing that has anything left."""
-        state = self._state
-        return merchant_id in state.grants_complete or (
-            merchant_id in state.last_grants and state.last_grants[merchant_id] is None
-        )
+        first = self._state.first_grants.get(merchant_id)
+        return merchant_id in self._state.grants_complete or (first is not None and first.are_all)
 
-    def _lots_of(self, book: Book) -> Iterator[Grant]:
-        """Go through the grants that requests may take from, in the order of spending, up to where some are missing."""
+    def _lots_of(self, book: Book) -> dict[int, Grant]:
+        """Find the grants that requests may take from, in the order of spending, up to where some are missing."""
         merchant_id = book.merchant_id
-        numbers = self._lots.get(merchant_id)
-        if numbers is None:
-            lots = [grant for grant in self._of(merchant_id) if grant.state == _OPEN and grant.left]
-            if not self._are_all_there(merchant_id):
-                last = self._state.last_grants.get(merchant_id)
-                lots = [] if last is None else [lot for lot in lots if lot.order <= last.order]
-            numbers = [lot.number for lot in sorted(lots, key=lambda lot: lot.order)]
-            self._lots[merchant_id] = numbers
-        return (self._row(merchant_id, number) for number in numbers)
+        lots = self._lots.get(merchant_id)
+        if lots is None:
+            first = self._state.first_grants.get(merchant_id)
+            found = self._found_lots(merchant_id) if first is None or merchant_id in self._moved else first.grants
+            lots = self._lots[merchant_id] = {grant.number: grant for grant in found}
+        return lots
+
+    def _found_lots(self, merchant_id: int) -> list[Grant]:
+        """Sort a merchant's grants out by what this batch has made of them."""
+        found = [grant for grant in self._of(merchant_id) if grant.state == _OPEN and grant.left]
+        found.sort(key=attrgetter("order"))
+        if self._are_all_there(merchant_id):
+            return found
+        first = self._state.first_grants.get(merchant_id)
+        return [] if first is None else [grant for grant in found if grant.order <= first.grants[-1].order]
 
     def _note_due(self, book: Book) -> None:
         """Tell the book when its next grant starts or ends, once all of them are there."""

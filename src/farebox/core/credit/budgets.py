@@ -135,14 +135,19 @@ class Budgets:
 
     def __init__(self, stored: Mapping[BudgetKey, Sequence[Budget]]) -> None:
         """Start from the budgets as stored."""
-        self._stored = stored
-        self._changed: dict[BudgetKey, tuple[Budget, ...]] = {}
+        self._rows = dict(stored)
+        self._changed: dict[BudgetKey, Sequence[Budget]] = {}
+        self._standing: dict[BudgetKey, tuple[int, Sequence[Budget], Sequence[Budget]]] = {}
+        """A time, the rows as they were looked at then, and these as they stand at that time."""
 
     def exceeded(self, key: BudgetKey, amount: int, at: int) -> Budget | None:
         """Find the limit that an amount exceeds; None if it exceeds none.
 
         Of several limits that are exceeded, the one is named that goes on for longest.
         """
+        # Nearly all are within their limits, which takes one look at each.
+        if not [True for budget in self._at(key, at) if budget.spent + amount > budget.amount]:
+            return None
         exceeded = [budget for budget in self._of(key) if amount > budget.left(at)]
         if not exceeded:
             return None
@@ -155,7 +160,7 @@ class Budgets:
         if limit.told_starts_at == starts_at:
             return False
         told = replace(limit, told_starts_at=starts_at)
-        self._changed[key] = tuple(told if budget is limit else budget for budget in self._of(key))
+        self._put(key, [told if budget is limit else budget for budget in self._of(key)])
         return True
 
     def left(self, key: BudgetKey, at: int) -> int:
@@ -164,23 +169,37 @@ class Budgets:
 
     def spend(self, key: BudgetKey, amount: int, at: int) -> None:
         """Count what a charge or hold takes at a time, which must not be before that of any earlier one."""
-        self._changed[key] = tuple(
-            replace(budget, spent=budget.spent + amount) for budget in (item.at(at) for item in self._of(key))
-        )
+        spent = [replace(budget, spent=budget.spent + amount) for budget in self._at(key, at)]
+        self._put(key, spent)
+        self._standing[key] = (at, spent, spent)
 
     def give_back(self, key: BudgetKey, amount: int, counted_at: int) -> None:
         """Take off what goes back of a charge or hold that was counted at a time, unless its period is over."""
-        self._changed[key] = tuple(
-            replace(budget, spent=budget.spent - amount) if counted_at >= budget.starts_at else budget
-            for budget in self._of(key)
+        self._put(
+            key,
+            [
+                replace(budget, spent=budget.spent - amount) if counted_at >= budget.starts_at else budget
+                for budget in self._of(key)
+            ],
         )
 
     def changed(self) -> list[Budget]:
         """List the budgets that changed, as they are now."""
         return [budget for _, budgets in sorted(self._changed.items()) for budget in budgets]
 
+    def _at(self, key: BudgetKey, at: int) -> Sequence[Budget]:
+        """Return a budget's rows as they stand at a time; a charge asks for them twice, and a batch shares its time."""
+        found = self._of(key)
+        standing = self._standing.get(key)
+        if standing is None or standing[0] != at or standing[1] is not found:
+            standing = self._standing[key] = (at, found, [budget.at(at) for budget in found])
+        return standing[2]
+
     def _of(self, key: BudgetKey) -> Sequence[Budget]:
-        return self._changed.get(key) or self._stored.get(key, ())
+        return self._rows.get(key, ())
+
+    def _put(self, key: BudgetKey, budgets: Sequence[Budget]) -> None:
+        self._changed[key] = self._rows[key] = budgets
 
 
 def _time(micros: int) -> str:

@@ -22,7 +22,7 @@ WAITING_MICROS_MAX: Final = 2 * 366 * 24 * 3600 * 1_000_000
 STARTS_AGO_MICROS_MAX: Final = 24 * 3600 * 1_000_000
 """How long ago the start may be that is named; it starts at once then. A day, so that a date may be today's."""
 GRANTS_LOADED_MAX: Final = 8
-"""Of how many of a merchant's grants a batch sees at first: most requests take from the first one or two."""
+"""Of how many of a merchant's grants a batch sees at first, at most: most requests take from the first one or two."""
 
 Parts: TypeAlias = tuple[tuple[int, int], ...]
 """Micros by the number of a grant, in the order of spending."""
@@ -143,7 +143,7 @@ def take(lots: Iterable[Grant], *, paid: int, request_type: str, amount: int) ->
             rest -= min(max(paid, 0), rest)
         if not rest:
             break
-        if lot.left and lot.pays_for(request_type):
+        if lot.left and (lot.types is None or lot.pays_for(request_type)):
             part = min(lot.left, rest)
             parts.append((lot.number, part))
             given += part

@@ -1,6 +1,7 @@
 """A batch's rows: what most batches need is read in one statement, and what they come to is written in as few."""
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -29,7 +30,7 @@ from farebox.core.state import (
 )
 from farebox.core.transfers import Transfer
 from farebox.storage import rows, sql
-from farebox.storage.batch_grants import FIRST, put_grants
+from farebox.storage.batch_grants import put_grants
 from farebox.storage.columns import ACCOUNT, BUDGET, GRANT, PERIOD_COUNT, TRANSFER
 from farebox.storage.postgres.pool import Connection
 from farebox.storage.postgres.shards import owe_deliveries
@@ -41,6 +42,8 @@ _TAG_WIDTH: Final = 4
 _CURRENCY_CHARS: Final = 3
 _ACCOUNT_NUMBERS: Final = ACCOUNT.names.index("alerts_count") - 2
 """How many numbers of an account stand before those after its last time: its currency and last hash stand apart."""
+_FIRST: Final = "first"
+"""Tags a grant that is one of the first of its merchant in the order of spending."""
 _SQL: Final = sql.statements("postgres")
 _CITUS: Final = sql.statements("citus")
 
@@ -163,18 +166,32 @@ async def _load_more(connection: Connection, reads: ReadSet, state: BatchState, 
     wanted = grants_wanted(state, reads)
     if wanted is None:
         return
-    spent_first = {*wanted.first}
-    found = [(FIRST, grant) for grant in first_grants if grant.merchant_id in spent_first]
+    others: list[Grant] = []
     if wanted.complete or wanted.numbers or reads.grant_keys:
-        found += await _find_grants(connection, reads, replace(wanted, first=()))
-    put_grants(state, wanted, found)
+        found = await _find_grants(connection, reads, replace(wanted, first=()))
+        others += [grant for _, grant in found]
+    _put_grants(state, wanted, first_grants, others)
 
 
 async def load_more_grants(connection: Connection, reads: ReadSet, state: BatchState, more: frozenset[int]) -> None:
     """Read the grants that a batch needs anew, all of the merchants in `more` among them."""
     wanted = grants_wanted(state, reads, more)
     if wanted is not None:
-        put_grants(state, wanted, await _find_grants(connection, reads, wanted))
+        found = await _find_grants(connection, reads, wanted)
+        first, others = ([grant for tag, grant in found if (tag == _FIRST) is is_first] for is_first in (True, False))
+        _put_grants(state, wanted, first, others)
+
+
+def _put_grants(state: BatchState, wanted: GrantsWanted, first: Iterable[Grant], others: Iterable[Grant]) -> None:
+    """Put grants into a batch's state: the first ones by merchant, of those of whom they are wanted, and others."""
+    by_merchant: dict[int, list[Grant]] = {merchant_id: [] for merchant_id in wanted.first}
+    for grant in first:
+        if grant.merchant_id in by_merchant:
+            by_merchant[grant.merchant_id].append(grant)
+    has_more = {merchant_id for merchant_id, theirs in by_merchant.items() if len(theirs) == GRANTS_LOADED_MAX}
+    for merchant_id in has_more:
+        by_merchant[merchant_id].sort(key=attrgetter("order"))
+    put_grants(state, wanted, by_merchant, has_more, others)
 
 
 async def _find_grants(connection: Connection, reads: ReadSet, wanted: GrantsWanted) -> list[tuple[str, Grant]]:

@@ -1,6 +1,7 @@
 """A batch's rows: each kind is read, and written, in one pass over its sorted keys."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import apsw
@@ -12,7 +13,7 @@ from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant
 from farebox.core.staff_roles import StaffRole
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet, budgets_wanted, counted, grants_wanted
 from farebox.storage import rows, sql
-from farebox.storage.batch_grants import FIRST, put_grants
+from farebox.storage.batch_grants import put_grants
 
 _SQL: Final = sql.statements("sqlite")
 
@@ -75,18 +76,40 @@ def load_grants(cursor: apsw.Cursor, reads: ReadSet, state: BatchState, more: fr
     wanted = grants_wanted(state, reads, more)
     if wanted is None:
         return
-    many = cursor.executemany
-    found = [
-        *_tagged("", many(_SQL["load_all_grants"], [(merchant_id,) for merchant_id in wanted.complete])),
-        *_tagged(FIRST, many(_SQL["open_grants"], [(merchant_id, GRANTS_LOADED_MAX) for merchant_id in wanted.first])),
-        *_tagged("", many(_SQL["find_grant"], wanted.numbers)),
-        *_tagged("", many(_SQL["grant_of_key"], reads.grant_keys)),
-    ]
-    put_grants(state, wanted, found)
+    first, has_more = _first_grants(cursor, wanted.first, reads)
+    others: list[Grant] = []
+    if wanted.complete or wanted.numbers or reads.grant_keys:
+        many = cursor.executemany
+        others += _grants(many(_SQL["load_all_grants"], [(merchant_id,) for merchant_id in wanted.complete]))
+        others += _grants(many(_SQL["find_grant"], wanted.numbers))
+        others += _grants(many(_SQL["grant_of_key"], reads.grant_keys))
+    put_grants(state, wanted, first, has_more, others)
 
 
-def _tagged(tag: str, found: Iterable[tuple[Any, ...]]) -> list[tuple[str, Grant]]:
-    return [(tag, rows.checked_grant_from_row(row)) for row in found]
+def _first_grants(
+    cursor: apsw.Cursor, merchant_ids: Sequence[int], reads: ReadSet
+) -> tuple[dict[int, list[Grant]], set[int]]:
+    """Read the first grants of merchants in the order of spending, and tell of whom there may be more.
+
+    A charge takes from one, or from two if it uses one up, so of a merchant with one charge two are read. If one of
+    them pays for some types alone, the next ones may be asked for as well.
+    """
+    first: dict[int, list[Grant]] = {merchant_id: [] for merchant_id in merchant_ids}
+    charges = Counter([merchant_id for merchant_id, _ in reads.idempotency_keys])
+    limits = {merchant_id: min(charges[merchant_id] + 1, GRANTS_LOADED_MAX) for merchant_id in merchant_ids}
+    limited = []
+    for grant in _grants(cursor.executemany(_SQL["open_grants"], limits.items())):
+        first[grant.merchant_id].append(grant)
+        if grant.types is not None and limits[grant.merchant_id] < GRANTS_LOADED_MAX:
+            limits[grant.merchant_id] = GRANTS_LOADED_MAX
+            limited.append(grant.merchant_id)
+    for merchant_id in limited:
+        first[merchant_id] = _grants(cursor.execute(_SQL["open_grants"], (merchant_id, GRANTS_LOADED_MAX)))
+    return first, {merchant_id for merchant_id, theirs in first.items() if len(theirs) == limits[merchant_id]}
+
+
+def _grants(found: Iterable[tuple[Any, ...]]) -> list[Grant]:
+    return [rows.checked_grant_from_row(row) for row in found]
 
 
 def apply(cursor: apsw.Cursor, state: BatchState, decision: Decision) -> None:
@@ -113,7 +136,10 @@ def apply(cursor: apsw.Cursor, state: BatchState, decision: Decision) -> None:
     if decision.shortfalls:
         many(_SQL["put_shortfall"], map(msgspec.structs.astuple, decision.shortfalls))
     if decision.budgets:
-        many(_SQL["update_budget"], map(msgspec.structs.astuple, decision.budgets))
+        spent_of, limits = rows.budgets_to_rows(decision.budgets, state.budgets)
+        many(_SQL["add_to_budget"], spent_of)
+        if limits:
+            many(_SQL["update_budget"], limits)
     if decision.alerts:
         many(_SQL["insert_alert"], map(rows.alert_to_row, decision.alerts))
         many(_SQL["owe_deliveries"], [(alert.merchant_id, alert.number) for alert in decision.alerts])

@@ -128,7 +128,10 @@ ON CONFLICT (merchant_id, seq) DO UPDATE SET {shortfall.excluded};
 -- budget: read a budget's limits and what was spent of them
 SELECT {budget} FROM key_budget WHERE merchant_id = $1 AND budget_id = $2;
 
--- update_budget: write what was spent of a budget
+-- add_to_budget: add what was spent to every limit of a budget
+UPDATE key_budget SET spent = spent + $3 WHERE merchant_id = $1 AND budget_id = $2;
+
+-- update_budget: write what was spent of a limit of a budget
 UPDATE key_budget SET {budget.assigned} WHERE merchant_id = $1 AND budget_id = $2 AND unit = $3;
 
 -- claim_mails: take mails that are due and lease them, one of each merchant in turn, beginning after $4, then the next
