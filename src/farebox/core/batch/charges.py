@@ -49,6 +49,7 @@ class PlainCharges:
         `posted` are the batch's transfers, by merchant and idempotency key; those of plain charges are added.
         """
         self._state = state
+        self._accounts = state.accounts
         self._replays = state.replays
         self._now = now
         self._posted = posted
@@ -56,8 +57,12 @@ class PlainCharges:
 
     def decide(self, command: Charge, find_book: FindBook) -> Outcome | None:
         """Decide a charge that goes through; None, with nothing changed, for one that is not plain."""
+        account = self._accounts.get(command.payer.merchant_id)
+        # To begin a run is what costs, so one whose given credit may be used up by this batch is not plain either.
         if (
-            command.amount is not None
+            account is None
+            or account.given
+            or command.amount is not None
             or command.quantities is not None
             or command.requested_at is not None
             or command.above is not _REFUSE
@@ -100,11 +105,13 @@ class PlainCharges:
             return None
         digest = command.payer.digest
         key = None if digest is None else state.keys[digest]
+        if key is not None and key.budget_id is not None:
+            return None
         price = state.price(book.merchant_id, request_type)
         if type(price) is Outcome or price.unit_price is None or price.rule is not None:
             return None
         amount = price.unit_price * command.quantity
-        if not 0 < amount <= AMOUNT_MICROS_MAX or (key is not None and key.budget_id is not None):
+        if not 0 < amount <= AMOUNT_MICROS_MAX:
             return None
         form = charge_form(
             book.merchant,
