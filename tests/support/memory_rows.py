@@ -14,7 +14,7 @@ from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, Approva
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import Command, KeyKind
 from farebox.core.credit.budgets import Budget
-from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant, GrantState
+from farebox.core.credit.grants import GRANTS_LOADED_MAX, FirstGrants, Grant, GrantState
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.decide import decide
 from farebox.core.holds import Hold
@@ -26,7 +26,6 @@ from farebox.core.prices import Price
 from farebox.core.state import (
     BatchState,
     Decision,
-    FirstGrants,
     KeyRecord,
     MoreGrantsNeeded,
     Original,

@@ -29,7 +29,7 @@ from farebox.core.commands import (
     ReverseTopUp,
 )
 from farebox.core.credit.budgets import Budget, BudgetKey
-from farebox.core.credit.grants import Grant, read_given
+from farebox.core.credit.grants import FirstGrants, Grant, read_given
 from farebox.core.credit.shortfalls import Above, Shortfall
 from farebox.core.holds import Hold, above_key
 from farebox.core.outcomes import Outcome
@@ -114,14 +114,6 @@ class ReadSet(Struct):
     grant_keys: list[tuple[int, str]] = field(default_factory=list)
     wallets: list[int] = field(default_factory=list)
     """Merchants whose wallets may pay for what captures come to above their holds."""
-
-
-class FirstGrants(Struct, frozen=True):
-    """The first open grants of a merchant that have something left, in the order of spending."""
-
-    grants: Sequence[Grant] = ()
-    are_all: bool = True
-    """Whether no other of the merchant's has anything left."""
 
 
 class BatchState(Struct):

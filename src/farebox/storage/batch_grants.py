@@ -3,9 +3,9 @@
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
-from farebox.core.credit.grants import Grant
+from farebox.core.credit.grants import FirstGrants, Grant
 from farebox.core.invariants import InvariantViolation
-from farebox.core.state import BatchState, FirstGrants, GrantsWanted, MoreGrantsNeeded, ReadSet
+from farebox.core.state import BatchState, GrantsWanted, MoreGrantsNeeded, ReadSet
 
 
 def put_grants(

@@ -6,7 +6,7 @@ grants, or gave back to them, stands on it as a text: `1:500000,4:20` is the gra
 spending. A transfer of kind GRANT has the terms instead: `1:100000000;priority=5;expires=1798761600000000;types=a b`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Final, TypeAlias
 
@@ -114,6 +114,14 @@ class Grant(Struct, frozen=True, gc=False):
     def pays_for(self, request_type: str) -> bool:
         """Whether a request of this type may take from it, as long as it is open."""
         return self.types is None or request_type in self.types.split(" ")
+
+
+class FirstGrants(Struct, frozen=True):
+    """The first open grants of a merchant that have something left, in the order of spending."""
+
+    grants: Sequence[Grant] = ()
+    are_all: bool = True
+    """Whether no other of the merchant's has anything left."""
 
 
 class Taking(Struct, frozen=True, gc=False):
