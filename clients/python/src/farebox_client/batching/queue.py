@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeGuard, TypeVar
 
 from farebox_client.answers import Charge
 from farebox_client.errors import UNCERTAIN_CODES, FareboxError, Overloaded, UnexpectedAnswer, Unreachable, error_of
@@ -200,7 +200,7 @@ class ChargeQueue(Generic[C]):
     def give_up(self, failure: FareboxError) -> "Outcomes[C]":
         """Take out all that is not under way, each with this failure; what was not sent has moved nothing.
 
-        What is under way is not asked again either: it has the outcome of this attempt, or is `Unreachable`.
+        Charges under way are not asked for again either: they have the outcome of this attempt, or are `Unreachable`.
         """
         self._is_given_up = True
         return self._take_out(failure, lambda waiting: True)
@@ -222,9 +222,13 @@ class ChargeQueue(Generic[C]):
                 (waiting, _not_again(outcome) if self._may_come_again(outcome) else outcome)
                 for waiting, outcome in outcomes
             ]
-        return [each for each in outcomes if not (self._may_come_again(each[1]) and self._is_asked_again(*each, now))]
+        return [
+            (waiting, outcome)
+            for waiting, outcome in outcomes
+            if not (self._may_come_again(outcome) and self._is_asked_again(waiting, outcome, now))
+        ]
 
-    def _may_come_again(self, outcome: Charge | FareboxError) -> bool:
+    def _may_come_again(self, outcome: Charge | FareboxError) -> TypeGuard[FareboxError]:
         if isinstance(outcome, Charge):
             return False
         is_refused = outcome.is_known and 400 <= outcome.status < 500
