@@ -21,7 +21,7 @@ async def write_roll_up_and_look(
 ) -> int:
     """Do all at once, until enough was seen in between, however seldom each comes by; return how much was written.
 
-    What is seen is never less than before, and no more than was begun to be written.
+    The sum that is seen is never less than before, and no more than was begun to be written.
 
     Args:
         engine: opens stores of their own for who looks and for all who roll up.

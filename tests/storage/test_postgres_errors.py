@@ -113,7 +113,7 @@ def test_every_line_of_the_table_is_tried() -> None:
 
 
 def test_an_unknown_fate_is_told_as_one() -> None:
-    """Whatever the state: an error while COMMIT runs is none of the above."""
+    """An error while COMMIT runs is none of the above, whatever its state."""
     assert (500, "outcome_unknown") == _answer(CommitUnknown("PostgreSQL failed during COMMIT"))
 
 
