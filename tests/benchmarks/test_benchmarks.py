@@ -56,6 +56,8 @@ from tests.tidy.files import ROOT
 MERCHANTS: Final = 20
 CLIENTS: Final = 4
 TINY: Final = ("--quick", "--merchants", str(MERCHANTS), "--connections", str(CLIENTS), "--seconds", "0.05")
+SOME_ANSWERS: Final = ("--seconds", "0.4")
+"""Time enough for some answers to each case, on a machine that does something else meanwhile."""
 PICTURE_BYTES_MAX: Final = 40_000
 FAREBOX: Final = ("sqlite", "postgres", "postgres, 2 processes")
 
@@ -189,7 +191,7 @@ def test_what_being_observed_costs_is_measured(tmp_path: Path) -> None:
 
 
 def test_what_a_rule_costs_is_measured(tmp_path: Path) -> None:
-    printed = _printed(*TINY, "--prices", "--engine", "sqlite", "--results", str(tmp_path))
+    printed = _printed(*TINY, *SOME_ANSWERS, "--prices", "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("prices-*.json")
     found = msgspec.json.decode(path.read_bytes(), type=PricesResults)
     assert list(prices.SHAPES) == [it.shape for it in found.prices]
@@ -198,7 +200,7 @@ def test_what_a_rule_costs_is_measured(tmp_path: Path) -> None:
 
 
 def test_what_given_credit_costs_is_measured(tmp_path: Path) -> None:
-    printed = _printed(*TINY, "--grants", "--engine", "sqlite", "--results", str(tmp_path))
+    printed = _printed(*TINY, *SOME_ANSWERS, "--grants", "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("grants-*.json")
     found = msgspec.json.decode(path.read_bytes(), type=GrantsResults)
     assert list(grants.SHAPES) == [it.shape for it in found.grants]
@@ -207,7 +209,7 @@ def test_what_given_credit_costs_is_measured(tmp_path: Path) -> None:
 
 
 def test_what_the_client_brings_is_measured(tmp_path: Path) -> None:
-    printed = _printed(*TINY, "--client", "--engine", "sqlite", "--results", str(tmp_path))
+    printed = _printed(*TINY, *SOME_ANSWERS, "--client", "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("client-*.json")
     found = msgspec.json.decode(path.read_bytes(), type=ClientResults)
     assert [(variant, way) for variant in VARIANTS for way in clients.WAYS] == [

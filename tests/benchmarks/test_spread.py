@@ -48,7 +48,7 @@ def test_what_was_measured_on_citus_is_shown_beside_postgresql() -> None:
 
 
 async def test_servers_are_measured_in_both_ways() -> None:
-    found = await routing.run(merchants=20, rounds=1, seconds=0.1)
+    found = await routing.run(merchants=20, rounds=1, seconds=0.4)
     assert list(routing.SERVERS) == [it.servers for it in found]
     assert all(it.any_per_second.median > 0 and it.routed_per_second.median > 0 for it in found)
     assert len(found) + 2 <= len(list(routing.lines(found))) + 1
