@@ -319,6 +319,17 @@ TABLE: Final = {
         },
         apart=(CALLERS, RETIRED, NAMED, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
     ),
+    "plain charge": Refusals(
+        Charge(Payer(ANN), "image", 2, "key", caller=Caller(SERVICE)),
+        {
+            **{code: fault for code, fault in SPENDING.items() if code is not Code.KEY_BUDGET_EXCEEDED},
+            Code.MERCHANT_NOT_FOUND: meets(has_account=False),
+            Code.BALANCE_LIMIT_EXCEEDED: has(revenue=BALANCE_MICROS_MAX - UNIT),
+            Code.MONEY_OWED: is_ruled_by(owed=UNIT),
+            Code.INSUFFICIENT_BALANCE: POOR,
+        },
+        apart=(CALLERS, RETIRED, NAMED, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
+    ),
     "charge by a rule": Refusals(
         Charge(Payer(ANN, ANNS), "image", 1, "key", caller=Caller(SERVICE), quantities=(("in", 3), ("out", 2))),
         {
