@@ -106,12 +106,12 @@ class Traces:
                 return None
             trace_id = self._ids.generate_trace_id()
         else:
-            caller = get_current_span(parent).get_span_context() if parent is not None else None
-            trace_id = self._ids.generate_trace_id() if caller is None or not caller.is_valid else caller.trace_id
+            caller = get_current_span(parent or Context()).get_span_context()
+            trace_id = caller.trace_id if caller.is_valid else self._ids.generate_trace_id()
             decision = self._sampler.should_sample(parent, trace_id, name).decision
             if decision is not Decision.RECORD_AND_SAMPLE:
                 return None
-            if caller is not None and caller.is_valid:
+            if caller.is_valid:
                 return RequestTrace(name, self._below(caller), caller)
         return RequestTrace(name, SpanContext(trace_id, self._ids.generate_span_id(), False, _SAMPLED), None)
 

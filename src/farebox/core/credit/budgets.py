@@ -145,10 +145,11 @@ class Budgets:
 
         Of several limits that are exceeded, the one is named that goes on for longest.
         """
-        # Nearly all are within their limits, which takes one look at each.
-        if not [True for budget in self._at(key, at) if budget.spent + amount > budget.amount]:
-            return None
-        exceeded = [budget for budget in self._of(key) if amount > budget.left(at)]
+        exceeded = [
+            budget
+            for budget, now in zip(self._of(key), self._at(key, at), strict=True)
+            if amount > max(0, now.amount - now.spent)
+        ]
         if not exceeded:
             return None
         endless = [budget for budget in exceeded if budget.unit == BudgetUnit.TOTAL]

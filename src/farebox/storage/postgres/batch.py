@@ -168,8 +168,7 @@ async def _load_more(connection: Connection, reads: ReadSet, state: BatchState, 
         return
     others: list[Grant] = []
     if wanted.complete or wanted.numbers or reads.grant_keys:
-        found = await _find_grants(connection, reads, replace(wanted, first=()))
-        others += [grant for _, grant in found]
+        _, others = await _find_grants(connection, reads, replace(wanted, first=()))
     _put_grants(state, wanted, first_grants, others)
 
 
@@ -177,9 +176,7 @@ async def load_more_grants(connection: Connection, reads: ReadSet, state: BatchS
     """Read the grants that a batch needs anew, all of the merchants in `more` among them."""
     wanted = grants_wanted(state, reads, more)
     if wanted is not None:
-        found = await _find_grants(connection, reads, wanted)
-        first, others = ([grant for tag, grant in found if (tag == _FIRST) is is_first] for is_first in (True, False))
-        _put_grants(state, wanted, first, others)
+        _put_grants(state, wanted, *await _find_grants(connection, reads, wanted))
 
 
 def _put_grants(state: BatchState, wanted: GrantsWanted, first: Iterable[Grant], others: Iterable[Grant]) -> None:
@@ -188,14 +185,15 @@ def _put_grants(state: BatchState, wanted: GrantsWanted, first: Iterable[Grant],
     for grant in first:
         if grant.merchant_id in by_merchant:
             by_merchant[grant.merchant_id].append(grant)
+    for theirs in by_merchant.values():
+        # The statement reads the right ones; in which order their rows come, it does not say.
+        theirs.sort(key=attrgetter("order"))
     has_more = {merchant_id for merchant_id, theirs in by_merchant.items() if len(theirs) == GRANTS_LOADED_MAX}
-    for merchant_id in has_more:
-        by_merchant[merchant_id].sort(key=attrgetter("order"))
     put_grants(state, wanted, by_merchant, has_more, others)
 
 
-async def _find_grants(connection: Connection, reads: ReadSet, wanted: GrantsWanted) -> list[tuple[str, Grant]]:
-    """Read grants, each with the tag of why it was read."""
+async def _find_grants(connection: Connection, reads: ReadSet, wanted: GrantsWanted) -> tuple[list[Grant], list[Grant]]:
+    """Read grants: those that are the first ones of their merchants, and others."""
     found: list[Any] = await connection.fetch(
         _SQL["load_grants"],
         wanted.complete,
@@ -204,7 +202,11 @@ async def _find_grants(connection: Connection, reads: ReadSet, wanted: GrantsWan
         *as_columns(wanted.numbers, 2),
         *as_columns(reads.grant_keys, 2),
     )
-    return [(row[0], rows.checked_grant_from_row(row[1:])) for row in found]
+    first: list[Grant] = []
+    others: list[Grant] = []
+    for row in found:
+        (first if row[0] == _FIRST else others).append(rows.checked_grant_from_row(row[1:]))
+    return first, others
 
 
 async def _load_for_originals(connection: Connection, state: BatchState) -> None:

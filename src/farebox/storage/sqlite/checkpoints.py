@@ -25,7 +25,6 @@ from farebox.storage.sqlite.file import DatabaseFile
 _PASSES_MAX: Final = 4
 """How often the log is moved before transactions wait for the rest: each time less has been committed meanwhile."""
 
-
 _LITTLE_PART: Final = 8
 """Which part of what is moved at a time is little enough for transactions to wait for."""
 
