@@ -174,7 +174,7 @@ limits = st.builds(
 )
 
 
-def play(run: Run, script: Sequence[str], last: Sequence[str]) -> None:
+def act(run: Run, script: Sequence[str]) -> None:
     for step in script:
         if step in KINDS:
             run.put(step)
@@ -182,6 +182,10 @@ def play(run: Run, script: Sequence[str], last: Sequence[str]) -> None:
             run.send()
         elif run.under_way:
             run.end(step)
+
+
+def play(run: Run, script: Sequence[str], last: Sequence[str]) -> None:
+    act(run, script)
     run.end_all(last)
     assert 0 == run.queue.unsettled == run.queue.requests_under_way
     assert set(run.kinds) == set(run.settled)
@@ -244,13 +248,7 @@ def test_a_queue_that_is_given_up_asks_for_nothing_again(
     script: list[str], last: list[str], limits: BatchLimits, is_patient: bool, after: list[str]
 ) -> None:
     run = Run(limits, Retries(attempts=10**9, give_up_after=float("inf")), is_patient=is_patient)
-    for step in script:
-        if step in KINDS:
-            run.put(step)
-        elif step == "send":
-            run.send()
-        elif run.under_way:
-            run.end(step)
+    act(run, script)
     run.note(run.queue.give_up(Unreachable("closed", is_known=True)))
     for fate in last:
         if run.under_way:

@@ -76,7 +76,7 @@ async def move_shards(database_url: str, load: Load, *, rounds: int, seed_number
 async def _split(connection: Any, shard: int, at: int) -> None:
     """Split a shard, and those of all other tables with it, into two on the worker where it is.
 
-    Writers wait meanwhile: by logical replication, Citus 13.2.2 never ends where an account changes as it is copied.
+    Writers wait meanwhile: by logical replication, two of three splits with Citus 13.2.2 did not end under load.
     """
     await connection.execute(
         """
