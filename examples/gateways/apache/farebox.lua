@@ -25,18 +25,18 @@ local function connect()
     return nil
 end
 
--- Returns status, headers by their names in lower case, and body; nothing but why if there is no whole answer.
+-- Returns status, headers by their names in lower case, and body; if there is no whole answer, nothing, and then why.
 local function answer_of(connection, request)
     connection:settimeout(ANSWER_TIMEOUT_S, "t")
     local sent, why = connection:send(request)
     if not sent then
-        return nil, why
+        return nil, nil, nil, why
     end
     local line
     line, why = connection:receive("*l")
     local status = line and tonumber(line:match("^HTTP/1%.1 (%d+)"))
     if not status then
-        return nil, why
+        return nil, nil, nil, why
     end
     local headers = {}
     repeat
@@ -49,7 +49,7 @@ local function answer_of(connection, request)
     local length = tonumber(headers["content-length"] or 0)
     local body = line and (length == 0 and "" or connection:receive(length))
     if not body then
-        return nil, "broken"
+        return nil, nil, nil, "broken"
     end
     return status, headers, body
 end
@@ -63,11 +63,11 @@ local function ask(asked)
     local request = table.concat(lines, "\r\n") .. "\r\n\r\n"
     local connection, was_kept = kept or connect(), kept ~= nil
     kept = nil
-    local status, headers, body
+    local status, headers, body, why
     if connection then
-        status, headers, body = answer_of(connection, request)
+        status, headers, body, why = answer_of(connection, request)
     end
-    if was_kept and not status and headers == "closed" then
+    if was_kept and why == "closed" then
         -- The gate had ended the kept connection. Its answer to the same request id is the same, and charges once.
         connection:close()
         connection = connect()
