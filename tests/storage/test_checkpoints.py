@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.sqlite.checkpoints import Checkpoints
 from farebox.storage.sqlite.connection import SqliteLimits
 from farebox.storage.stores import Stores
+from tests.storage.programs import run_program
 from tests.support.ledger import ANN, NOW, UNIT, add_merchant, add_price, charge, do, faults, wallet
 
 PAGE_BYTES: Final = 4096
@@ -202,13 +201,4 @@ async def test_charges_go_on_while_the_disk_has_no_room_for_a_checkpoint(path: P
         # So that the log has room where the file has none.
         for number in range(20):
             await do(stores, *[TopUp(ANN, UNIT, f"{number} {part} " + "z" * 200) for part in range(50)])
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK_PROGRAM, str(path)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        cwd=Path(__file__).parents[2],
-    )
-    assert 0 == done.returncode, done.stderr
-    assert f"{50_000 + 1_000 - 120} []" == done.stdout.strip()
+    assert f"{50_000 + 1_000 - 120} []" == run_program(FULL_DISK_PROGRAM, path).strip()

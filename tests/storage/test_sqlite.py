@@ -31,6 +31,7 @@ from farebox.storage.records import Merchant
 from farebox.storage.sqlite import SqliteConnector, connector, snapshot
 from farebox.storage.sqlite.connection import SqliteLimits
 from farebox.storage.stores import Stores
+from tests.storage.programs import run_program
 from tests.support.ledger import (
     ANN,
     NOW,
@@ -285,20 +286,6 @@ async def test_a_disk_that_is_full_when_the_log_is_written_is_survived(stores: S
     assert 3 == len(errors)
     assert {"CommitUnknown", "StoreUnavailable"} >= set(errors)
     assert "47 []" == last
-
-
-def run_program(program: str, path: Path) -> str:
-    """Run a program of its own process, which must end well, and return what it wrote."""
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        cwd=Path(__file__).parents[2],
-    )
-    assert 0 == done.returncode, done.stderr
-    return done.stdout
 
 
 # Files that take no writes.
