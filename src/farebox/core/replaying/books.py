@@ -15,6 +15,7 @@ from farebox.core.money import format_amount
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.replaying.grants import GrantReplay
+from farebox.core.replaying.plain_charges import plain_charge_bytes
 from farebox.core.replaying.rules import RuleReplay
 from farebox.core.replaying.shortfalls import ShortfallReplay
 from farebox.core.transfers import Transfer
@@ -80,7 +81,7 @@ class Replay:
                 and not grants.given
                 and transfer.uncollected is None
                 and not shortfalls.owed
-                and transfer.hash == chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
+                and transfer.hash == chain.link(self._hash, plain_charge_bytes(self._merchant, transfer))
             ):
                 balances["wallet"] = wallet_after
                 balances["revenue"] += amount
