@@ -2,8 +2,12 @@
 
 import asyncio
 import sys
+import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 import click
 
@@ -15,6 +19,10 @@ from farebox.moving.databases import database_at, open_source, open_target
 from farebox.service.clock import SystemClock
 from farebox.service.errors import InvalidInput
 from farebox.setting_types import DatabaseUrl
+
+_LOOK_SECONDS: Final = 1.0
+_RECENT_SECONDS: Final = 60.0
+"""Of so long ago is the rate by which the time left is told, and it is looked at that often."""
 
 
 @click.command("copy")
@@ -74,7 +82,7 @@ async def _copied(
         except BeingServed as error:
             raise BeingServed(f"{error}: stop it, or copy while it goes on, with --switch or --serving") from error
     await open_target(target, clock.now())
-    with _Progress() as progress:
+    with ProgressBar() as progress:
         copier = Copier(source, target, clock.now, on_progress=progress.show)
         return await copier.run(is_finished=is_finished, is_switched=is_switched)
 
@@ -104,15 +112,39 @@ def _words(copied: Copied, source: str, target: str) -> list[str]:
     ]
 
 
-class _Progress:
-    """A bar on the terminal for each part of the work; nothing where stderr is none."""
+class TimeLeft:
+    """How long a part of the work still takes, by how fast it went of late.
+
+    What an earlier run had done took no time in this one, and a copy can become slower as it grows: so neither is a
+    measure.
+    """
 
     def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def seconds(self, now: float, done: int, total: int) -> float | None:
+        """Note how much is done of all by now, a time in seconds; tell the seconds left, None while nobody can."""
+        if not self._seen or now - self._seen[-1][0] >= _LOOK_SECONDS:
+            self._seen.append((now, done))
+        while len(self._seen) > 1 and now - self._seen[1][0] >= _RECENT_SECONDS:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        return (total - done) * (now - since) / (done - before) if done > before and now > since else None
+
+
+class ProgressBar:
+    """A bar on the terminal for each part of the work; nothing where stderr is none."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Tell the time left by a clock, in seconds."""
+        self._clock = clock
         self._is_shown = sys.stderr.isatty()
         self._bar: Any = None
         self._label = ""
+        self._time_left = TimeLeft()
 
-    def __enter__(self) -> "_Progress":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,9 +157,19 @@ class _Progress:
         if label != self._label:
             self._end()
             self._label = label
-            self._bar = click.progressbar(length=max(total, 1), label=label, show_pos=True, file=sys.stderr)
+            self._time_left = TimeLeft()
+            self._bar = click.progressbar(
+                length=max(total, 1),
+                label=label,
+                show_pos=True,
+                show_eta=False,
+                item_show_func=lambda words: words,
+                file=sys.stderr,
+            )
             self._bar.__enter__()
-        self._bar.update(max(min(done, self._bar.length) - self._bar.pos, 0))
+        left = self._time_left.seconds(self._clock(), done, total)
+        words = "" if left is None else f"{timedelta(seconds=round(left))} left"
+        self._bar.update(max(min(done, self._bar.length) - self._bar.pos, 0), words)
 
     def _end(self) -> None:
         if self._bar is not None:
