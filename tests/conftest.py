@@ -114,9 +114,9 @@ def postgres_ledger(postgres_server: Databases, postgres_original: str) -> Itera
         yield PostgresEngine(url)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def citus_ledger() -> Iterator[PostgresEngine]:
-    """A Citus database with the schema, spread over its workers."""
+    """A Citus database with the schema, spread over its workers: one for all, as to spread its tables takes longest."""
     with originals.postgres_original(citus.CitusDatabases(citus.URL)) as url:
         yield CitusEngine(url)
 
