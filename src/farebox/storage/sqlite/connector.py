@@ -36,6 +36,7 @@ from farebox.storage.ledger_move import MIGRATION, READ_STATE, check_served
 from farebox.storage.sqlite.backup import backup
 from farebox.storage.sqlite.batch import apply, load, load_grants
 from farebox.storage.sqlite.checkpoints import Checkpoints
+from farebox.storage.sqlite.commits import Commits
 from farebox.storage.sqlite.connection import (
     LIMITS,
     READER_BUSY_TIMEOUT_MS,
@@ -44,7 +45,6 @@ from farebox.storage.sqlite.connection import (
     apply_part,
     connect,
     leave_log_to,
-    thread,
     translated,
     translation,
 )
@@ -72,7 +72,7 @@ class SqliteConnector:
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
         self._write_lock = asyncio.Lock()
-        self._commit_thread = thread("farebox-commit")
+        self._commits = Commits()
         self._checkpoints = Checkpoints(path, limits, self._file, self._transaction)
 
     @property
@@ -125,9 +125,7 @@ class SqliteConnector:
             self._file.close()
             self._last_committed.forget()
             self._went_back = None
-            self._commit_thread.shutdown()
-            # Should it be opened again: no thread is started before there is something to commit.
-            self._commit_thread = thread("farebox-commit")
+            self._commits.close()
 
     async def migrate(self, now: int) -> list[str]:
         """Create the schema or bring it up to date."""
@@ -331,22 +329,16 @@ class SqliteConnector:
             connection.close(force=True)
 
     async def _commit(self, connection: apsw.Connection) -> None:
-        """COMMIT in the commit thread, and see it through however often the caller is cancelled meanwhile."""
-        commit = asyncio.get_running_loop().run_in_executor(self._commit_thread, connection.execute, "COMMIT")
-        cancelled: asyncio.CancelledError | None = None
-        while not commit.done():
-            try:
-                await asyncio.wait([commit])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        failure = commit.exception()
-        if failure is not None:
-            # The file may or may not hold the batch.
-            self._discard(connection)
-        if cancelled is not None:
-            raise cancelled
-        if failure is not None:
-            raise CommitUnknown(f"SQLite failed during COMMIT: {failure}") from failure
+        """COMMIT, and see it through however often the caller is cancelled meanwhile."""
+        commit = self._commits.begin(connection)
+        try:
+            await commit.see_through()
+        finally:
+            if commit.failure is not None:
+                # The file may or may not hold the batch.
+                self._discard(connection)
+        if commit.failure is not None:
+            raise CommitUnknown(f"SQLite failed during COMMIT: {commit.failure}") from commit.failure
 
 
 def _decided(cursor: apsw.Cursor, reads: ReadSet, state: BatchState, decide: Decide) -> Decision:
