@@ -1,5 +1,7 @@
 """What each step of a batch on SQLite costs, in process: `python -m benchmarks.phases`.
 
+With `--statements` it tells what each statement costs as well.
+
 Each step is timed by the processor time of the thread that does it, so what else the machine does matters little. One
 thread does it all, COMMIT too, for which a server has another.
 """
@@ -10,10 +12,12 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import apsw
 from msgspec.structs import replace
 
 from benchmarks import ledgers
@@ -25,6 +29,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import state
 from farebox.core.commands import Charge
 from farebox.core.decide import decide
+from farebox.storage import sql
 from farebox.storage.sqlite import SqliteConnector, batch
 
 STEPS: Final = ("name what to load", "BEGIN", "load", "decide", "write", "COMMIT")
@@ -39,35 +44,69 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=1_000, help="how many batches (%(default)s)")
     parser.add_argument("--merchants", type=int, default=MERCHANTS_DEFAULT)
     parser.add_argument("--random-keys", action="store_true", help="idempotency keys that do not sort by time")
+    parser.add_argument("--statements", action="store_true", help="tell what each statement costs, within its step")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
-        costs = asyncio.run(_measure(Path(folder), options))
+        costs, told = asyncio.run(_measure(Path(folder), options))
     print(f"us of processor time per charge, {options.variant}, batches of {options.batch}: median and mean")
     for step, spent in zip(STEPS, zip(*costs, strict=True), strict=True):
-        print(f"{statistics.median(spent):8.2f} {statistics.fmean(spent):8.2f}  {step}")
+        print(_line(spent, step))
+    for name, spent in sorted(told.items(), key=lambda item: -statistics.median(item[1])):
+        print(_line(spent, f"statement {name}"))
 
 
-async def _measure(folder: Path, options: argparse.Namespace) -> list[list[float]]:
+def _line(spent: Sequence[float], what: str) -> str:
+    return f"{statistics.median(spent):8.2f} {statistics.fmean(spent):8.2f}  {what}"
+
+
+class _TimedCursor:
+    """Runs statements, and notes what each has cost."""
+
+    def __init__(self, cursor: apsw.Cursor) -> None:
+        statements = sql.statements("sqlite")
+        self._cursor = cursor
+        self._names = {statements[name]: name for name in statements}
+        self.seconds: Counter[str] = Counter()
+
+    def execute(self, statement: str, *values: Any) -> Any:
+        started = time.thread_time()
+        found = self._cursor.execute(statement, *values)
+        self.seconds[self._names.get(statement, statement)] += time.thread_time() - started
+        return found
+
+    def executemany(self, statement: str, rows: Iterable[Any]) -> Iterable[Any]:
+        made = list(rows)
+        started = time.thread_time()
+        found = self._cursor.executemany(statement, made).fetchall()
+        self.seconds[self._names.get(statement, statement)] += time.thread_time() - started
+        return iter(found)
+
+
+async def _measure(folder: Path, options: argparse.Namespace) -> tuple[list[list[float]], dict[str, list[float]]]:
     async with ledgers.opened(f"sqlite:///{folder / 'farebox.db'}") as farebox:
         source: Iterator[Charge] = charges(await populate(farebox, options.merchants), options.variant)
         if options.random_keys:
             keys = RandomKeys()
             source = (replace(command, idempotency_key=keys.make()) for command in source)
         told = Acknowledged()
-        costs = []
+        costs: list[list[float]] = []
+        statements: dict[str, list[float]] = {}
         for _ in range(options.batches):
-            costs.append(_batch(farebox, list(itertools.islice(source, options.batch)), told))
+            cursor = _writer_of(farebox).cursor()
+            timed = _TimedCursor(cursor)
+            commands = list(itertools.islice(source, options.batch))
+            # To time statements costs something itself, so steps are timed without.
+            costs.append(_batch(farebox, timed if options.statements else cursor, commands, told))
+            for name, seconds in timed.seconds.items():
+                statements.setdefault(name, []).append(seconds * _MICROSECONDS / len(commands))
             await _move_log(farebox)
         ledgers.compare(await ledgers.verify(farebox), told)
-    return costs
+    return costs, statements
 
 
-def _batch(farebox: Farebox, commands: list[Charge], told: Acknowledged) -> list[float]:
+def _batch(farebox: Farebox, cursor: Any, commands: list[Charge], told: Acknowledged) -> list[float]:
     """Charge one batch as the connector does, and return what each step cost per charge."""
-    writer, now, clock = _connector_of(farebox)._writer, farebox.clock.now(), time.thread_time
-    if writer is None:
-        raise TypeError("the database is not open")
-    cursor = writer.cursor()
+    now, clock = farebox.clock.now(), time.thread_time
     times = [clock()]
     reads = state.reads(commands, now)
     times.append(clock())
@@ -91,6 +130,13 @@ async def _move_log(farebox: Farebox) -> None:
     checkpoints.begin_if_due()
     if checkpoints._task is not None:
         await checkpoints._task
+
+
+def _writer_of(farebox: Farebox) -> apsw.Connection:
+    writer = _connector_of(farebox)._writer
+    if writer is None:
+        raise TypeError("the database is not open")
+    return writer
 
 
 def _connector_of(farebox: Farebox) -> SqliteConnector:

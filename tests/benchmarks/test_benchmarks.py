@@ -445,6 +445,17 @@ def test_every_step_of_a_batch_is_measured(
     assert all(float(figure) >= 0 for line in lines for figure in line.split()[:2])
 
 
+def test_every_statement_of_a_batch_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["phases", "--merchants", str(MERCHANTS), "--batch", "7", "--batches", "3", "--statements"]
+    )
+    phases.main()
+    told = {line.split("statement ")[1] for line in capsys.readouterr().out.splitlines() if "statement " in line}
+    assert {"COMMIT", "account", "load_replay", "insert_transfer", "update_account_spending"} <= told
+
+
 async def test_charges_in_process_are_those_of_the_api(tmp_path: Path) -> None:
     async with ledgers.opened(f"sqlite:///{tmp_path / 'farebox.db'}") as farebox:
         population = await populate(farebox, 2)
