@@ -12,7 +12,7 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -51,8 +51,8 @@ def main() -> None:
     print(f"us of processor time per charge, {options.variant}, batches of {options.batch}: median and mean")
     for step, spent in zip(STEPS, zip(*costs, strict=True), strict=True):
         print(_line(spent, step))
-    for name, spent in sorted(told.items(), key=lambda item: -statistics.median(item[1])):
-        print(_line(spent, f"statement {name}"))
+    for name, each in sorted(told.items(), key=lambda item: -statistics.median(item[1])):
+        print(_line(each, f"statement {name}"))
 
 
 def _line(spent: Sequence[float], what: str) -> str:
@@ -66,7 +66,7 @@ class _TimedCursor:
         statements = sql.statements("sqlite")
         self._cursor = cursor
         self._names = {statements[name]: name for name in statements}
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def execute(self, statement: str, *values: Any) -> Any:
         started = time.thread_time()
