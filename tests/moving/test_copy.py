@@ -1,16 +1,17 @@
 """A copy has every row of every table, on each engine from each; one that was killed goes on, and never looks whole."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from farebox.bootstrap import make_connector
 from farebox.config import Settings
 from farebox.moving import copier
-from farebox.moving.database import BeingServed
+from farebox.moving.database import BeingServed, Database
 from farebox.moving.tables import INTEGER, NOT_COPIED, tables_to_copy
 from farebox.setting_types import DatabaseUrl
 from farebox.storage.interface import AlreadyExists, Connector, CopyUnfinished, LedgerMoved, SchemaMismatch
@@ -164,6 +165,54 @@ async def test_what_served_the_old_ledger_reads_nothing_there_any_more(
     with pytest.raises(LedgerMoved):
         await wallet(served)
     await served.connector.close()
+
+
+class LastMoment:
+    """A database in whose last moment something changes, and which is counted before that alone."""
+
+    def __init__(self, database: Database, change: Callable[[], Awaitable[None]], frozen: list[str]) -> None:
+        self._database = database
+        self._change = change
+        self._frozen = frozen
+
+    def __getattr__(self, name: str) -> Any:
+        assert name != "count" or not self._frozen, "new servers wait for the end"
+        return getattr(self._database, name)
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        await self._change()
+        async with self._database.frozen():
+            self._frozen.append(self._database.place)
+            yield
+
+
+@pytest.mark.parametrize("target_engine", ["sqlite", "postgres"])
+async def test_rows_are_counted_before_the_switch_and_with_what_came_last(
+    url_of: Callable[[str], str], target_engine: str
+) -> None:
+    source_url, target_url = url_of("sqlite"), url_of(target_engine)
+    await funded(source_url)
+    async with opened(source_url, target_url) as (source, target):
+        mark = next(table for table in await source.tables() if table.name == "usage_mark")
+        await source.insert(mark, [(1, 5), (2, 5), (3, 5)])
+        other = at(source_url)
+        await other.open()
+
+        async def change() -> None:
+            await other.delete(mark, [(1,), (2,)])
+            await other.insert(mark, [(2, 6)])
+            async with ledger(source_url) as stores:
+                await do(stores, top_up(1, "in the last moment"))
+
+        frozen: list[str] = []
+        ours: Any = LastMoment(source, change, frozen)
+        theirs: Any = LastMoment(target, change, frozen)
+        counted = await copier.Copier(ours, theirs, lambda: NOW).run(is_finished=True, is_switched=True)
+        await other.close()
+        assert [source.place] == frozen
+        assert {name: len(rows) for name, rows in (await all_rows(target)).items()} == counted.tables
+        assert (2, 2) == (counted.tables["usage_mark"], counted.tables["transfer"])
 
 
 @pytest.mark.parametrize(("target_engine", "is_switched"), [("sqlite", False), ("postgres", True)])

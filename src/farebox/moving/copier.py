@@ -98,6 +98,7 @@ class Copier:
         self._row: MoveRow
         self._is_compared = False
         self._rows_total = 0
+        self._counts: dict[str, int] = {}
 
     async def run(self, *, is_finished: bool, is_switched: bool) -> Copied:
         """Copy all that is missing, compare, verify; then open the target, and close the source if it is switched.
@@ -116,18 +117,29 @@ class Copier:
             await self._check()
             while len(await self._round(self._limits.round_changes)) > self._limits.last_changes:
                 self._on_progress(COPYING, self._row.rows_done, self._rows_total)
+            await self._count()
             if not is_finished:
-                return await self._result(started, 0.0, is_finished=False, is_switched=False)
+                return self._result(started, 0.0, is_finished=False, is_switched=False)
             frozen_seconds = await self._end(is_switched=is_switched)
+            await self._open_target()
+        else:
+            await self._open_target()
+            await self._count()
+        return self._result(started, frozen_seconds, is_finished=True, is_switched=is_switched)
+
+    async def _open_target(self) -> None:
         async with self._target.writing():
             await self._target.finish(self._row.constraints or "")
             await self._target.put_move_row(None)
-        return await self._result(started, frozen_seconds, is_finished=True, is_switched=is_switched)
 
-    async def _result(self, started: float, frozen_seconds: float, *, is_finished: bool, is_switched: bool) -> Copied:
-        counts = {table.name: await self._target.count(table) for table in self._tables}
+    async def _count(self) -> None:
+        """Count the target's rows: before the switch, as new servers wait for its end, and it takes seconds."""
+        self._counts = {table.name: await self._target.count(table) for table in self._tables}
+
+    def _result(self, started: float, frozen_seconds: float, *, is_finished: bool, is_switched: bool) -> Copied:
         seconds = round(time.monotonic() - started, 1)
-        return Copied(sum(counts.values()), counts, is_finished, is_switched, seconds, round(frozen_seconds, 3))
+        rows = sum(self._counts.values())
+        return Copied(rows, self._counts, is_finished, is_switched, seconds, round(frozen_seconds, 3))
 
     async def _begin(self) -> bool:
         """Begin a copy, or find where an earlier run left it.
@@ -261,8 +273,9 @@ class Copier:
 
     async def _replace(self, changed: Sequence[tuple[CopiedTable, list[Row], list[Row]]]) -> None:
         """Put rows as they are now in place of what the copy had; all old ones go first, for what must be unique."""
-        for table, keys, _ in changed:
-            await self._target.delete(table, keys)
+        for table, keys, rows in changed:
+            gone = await self._target.delete(table, keys)
+            self._counts[table.name] = self._counts.get(table.name, 0) + len(rows) - gone
         for table, _, rows in changed:
             if rows:
                 await self._target.insert(table, rows)

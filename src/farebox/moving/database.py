@@ -90,8 +90,8 @@ class Database(Protocol):
         """Read the rows with these keys; those that are not there are absent."""
         ...
 
-    async def delete(self, table: CopiedTable, keys: Sequence[Row]) -> None:
-        """Delete the rows with these keys, if they are there."""
+    async def delete(self, table: CopiedTable, keys: Sequence[Row]) -> int:
+        """Delete the rows with these keys; tell how many were there."""
         ...
 
     async def insert(self, table: CopiedTable, rows: Sequence[Row]) -> None:
@@ -119,7 +119,7 @@ class Database(Protocol):
         ...
 
     async def finish(self, constraints: str) -> None:
-        """Leave the schema as `farebox init` made it, and tell the engine what is in its tables."""
+        """Leave the schema as `farebox init` made it."""
         ...
 
     async def track(self, tables: Sequence[CopiedTable]) -> None:

@@ -170,10 +170,12 @@ class PostgresDatabase:
         statement = f"SELECT {columns} FROM {_named_keys(table)} JOIN {table.name} t ON {_matches(table)}"
         return await self._fetch(statement, *_as_columns(table, keys))
 
-    async def delete(self, table: CopiedTable, keys: Sequence[Row]) -> None:
+    async def delete(self, table: CopiedTable, keys: Sequence[Row]) -> int:
         """Delete the rows with these keys."""
         statement = f"DELETE FROM {table.name} t USING {_named_keys(table)} WHERE {_matches(table)}"
-        await self._fetch(statement, *_as_columns(table, keys))
+        with translated():
+            tag = await self._open().execute(statement, *_as_columns(table, keys))
+        return int(tag.removeprefix("DELETE "))
 
     async def insert(self, table: CopiedTable, rows: Sequence[Row]) -> None:
         """Insert rows by COPY."""

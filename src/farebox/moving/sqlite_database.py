@@ -130,10 +130,13 @@ class SqliteDatabase:
             statement = f"SELECT {', '.join(table.columns)} FROM {table.name} WHERE {_equals(table)}"
             return list(self._cursor().executemany(statement, keys))
 
-    async def delete(self, table: CopiedTable, keys: Sequence[Row]) -> None:
+    async def delete(self, table: CopiedTable, keys: Sequence[Row]) -> int:
         """Delete the rows with these keys."""
+        cursor = self._cursor()
+        before = cursor.connection.total_changes()
         with translated():
-            self._cursor().executemany(f"DELETE FROM {table.name} WHERE {_equals(table)}", keys)
+            cursor.executemany(f"DELETE FROM {table.name} WHERE {_equals(table)}", keys)
+        return cursor.connection.total_changes() - before
 
     async def insert(self, table: CopiedTable, rows: Sequence[Row]) -> None:
         """Insert rows."""
