@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,9 +26,10 @@ from tests.gateways.programs import PROGRAMS, Gateway, Program
 from tests.gateways.settling import Settler
 from tests.support.server import Seeds, Server, seeded
 
-API_LIMIT_S: Final = 2
-HOLD_S: Final = 10
 IS_LONG: Final = bool(os.environ.get("FAREBOX_TEST_GATEWAYS_LONG"))
+API_LIMIT_S: Final = 5 if IS_LONG else 2
+"""How long the proxy waits; in minutes of load on a busy machine an API that is not to hang can stand still for two."""
+HOLD_S: Final = 20 if IS_LONG else 10
 PHASE_S: Final = 20.0 if IS_LONG else 1.5
 ROUNDS: Final = 5 if IS_LONG else 1
 CLIENTS: Final = 32 if IS_LONG else 12
@@ -70,13 +71,27 @@ class Site:
     gateway: Gateway
     api: Api
     settler: Settler
-    load: Load
+    calm: Load
+    killing: Load
 
     async def accounts(self) -> tuple[Accounts, list[dict[str, Any]]]:
         """Settle what is logged, and read both accounts."""
         await asyncio.to_thread(self.settler.finish)
         statement = await statement_of(self.farebox.url, self.seeds.merchant_key)
-        return accounts(self.api.requests(), statement, API_LIMIT_S), statement
+        left = self.calm.left | self.killing.left
+        return accounts(self.api.requests(), statement, left=left, limit_s=API_LIMIT_S), statement
+
+    def told_of(self, made: list[str], statement: list[dict[str, Any]], killed_at: list[float]) -> str:
+        """Return what API, proxy and statement tell of requests, and when anything was killed."""
+        log = self.gateway.access_log.read_text(errors="replace").splitlines()
+        lines = [f"killed: {[datetime.fromtimestamp(at, UTC).isoformat() for at in killed_at]}"]
+        for number in made:
+            api = [line for line in self.api.requests() if number in f"{line['x-transfer-id']} {line['x-hold-id']}"]
+            ids = {line["x-request-id"] for line in api} - {None, "-"}
+            lines += [f"{number}: the API: {api}"]
+            lines += [f"{number}: the proxy: {line}" for line in log if any(each in line for each in ids)]
+            lines += [f"{number}: the statement: {item}" for item in statement if number in str(item)]
+        return "\n".join(lines)
 
 
 @asynccontextmanager
@@ -93,9 +108,9 @@ async def _site(program: Program, mode: Mode, folder: Path) -> AsyncIterator[Sit
         ):
             settler = Settler(farebox.url, seeds.service_key, gateway.access_log, folder / "settle.db")
             target = "/v1/search" if mode is Mode.CHARGE else "/v1/held"
-            load = Load(gateway.port, seeds.merchant_key, target, clients=CLIENTS)
+            loads = [Load(gateway.port, seeds.merchant_key, target, clients=CLIENTS, seed=seed) for seed in range(2)]
             try:
-                yield Site(url, seeds, farebox, gateway, api, settler, load)
+                yield Site(url, seeds, farebox, gateway, api, settler, *loads)
             finally:
                 settler.kill()
     finally:
@@ -105,19 +120,19 @@ async def _site(program: Program, mode: Mode, folder: Path) -> AsyncIterator[Sit
 async def _calm(site: Site) -> None:
     """Let clients ask for a while, and nothing else happen."""
     site.settler.start()
-    asking = asyncio.create_task(site.load.run())
+    asking = asyncio.create_task(site.calm.run())
     await asyncio.sleep(PHASE_S)
-    site.load.stop()
+    site.calm.stop()
     await asking
     # Requests of clients that left may still be under way.
     await asyncio.sleep(API_LIMIT_S + MARGIN_S)
 
 
-async def _killing(site: Site, load: Load) -> list[float]:
+async def _killing(site: Site) -> list[float]:
     """Let clients ask while one program after the other is killed, and return when that was."""
     killed_at: list[float] = []
     site.settler.start()
-    asking = asyncio.create_task(load.run())
+    asking = asyncio.create_task(site.killing.run())
     for _ in range(ROUNDS):
         await asyncio.sleep(PHASE_S)
         site.settler.kill()
@@ -128,7 +143,7 @@ async def _killing(site: Site, load: Load) -> list[float]:
             killed_at.append(time.time())
             await asyncio.to_thread(start)
             await asyncio.sleep(PHASE_S)
-    load.stop()
+    site.killing.stop()
     await asking
     await asyncio.sleep(API_LIMIT_S + MARGIN_S)
     return killed_at
@@ -149,6 +164,21 @@ def _was_near(made: str, statement: list[dict[str, Any]], killed_at: list[float]
     return any(killed - API_LIMIT_S - MARGIN_S < at < killed + MARGIN_S for killed in killed_at)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "left", "lost"),
+    [(0.1, {"1"}, {"A"}), (1.2, {"1"}, set()), (1.7, set(), set()), (2.0, set(), set()), (2.0, {"1"}, set())],
+)
+def test_an_api_that_began_late_is_not_taken_for_one_that_was_left(
+    seconds: float, left: set[str], lost: set[str]
+) -> None:
+    api = [{"x-transfer-id": "-", "x-hold-id": "hold_A", "x-client": "1", "status": None, "seconds": seconds}]
+    statement = [
+        {"transferId": "xfer_A", "kind": "hold", "idempotencyKey": "gate:1"},
+        {"transferId": "xfer_B", "kind": "release", "idempotencyKey": "settle:hold_A", "refersTo": "xfer_A"},
+    ]
+    assert lost == accounts(api, statement, left=left, limit_s=2).lost
+
+
 @pytest.mark.timeout(1_200 if IS_LONG else 300)
 @pytest.mark.parametrize(("program", "mode"), CASES)
 async def test_what_is_charged_is_what_was_delivered(program: Program, mode: Mode, tmp_path: Path) -> None:
@@ -161,9 +191,9 @@ async def test_what_is_charged_is_what_was_delivered(program: Program, mode: Mod
             assert calm.lost == frozenset()
         else:
             assert calm.lost <= calm.made - calm.delivered - calm.undelivered
-            assert len(calm.lost) <= site.load.left
+            assert len(calm.lost) <= len(site.calm.left)
 
-        killed_at = await _killing(site, Load(site.gateway.port, site.load.key, site.load.target, CLIENTS, seed=1))
+        killed_at = await _killing(site)
         await asyncio.to_thread(site.gateway.stop)
         await site.accounts()
         await _until_nothing_is_held(site)
@@ -175,12 +205,13 @@ async def test_what_is_charged_is_what_was_delivered(program: Program, mode: Mod
             f"{len(ended.delivered - ended.paid)} delivered that were not paid\n"
         )
         if program.tells_who_left or mode is Mode.HOLD:
-            assert [made for made in ended.lost if not _was_near(made, statement, killed_at)] == []
+            unexplained = [made for made in ended.lost if not _was_near(made, statement, killed_at)]
+            assert unexplained == [], site.told_of(unexplained, statement, killed_at)
             assert len(ended.lost) <= ROUNDS * CLIENTS * (2 if program.logs_at_once else 8)
         # What a kill leaves behind is to the operator's favour or to the merchant's, as the mode has it.
         if mode is Mode.CHARGE:
             assert ended.delivered <= ended.paid
         else:
-            assert ended.paid <= ended.delivered
+            assert ended.paid <= ended.delivered | ended.unsure
         verified = await asyncio.to_thread(Shell(site.database_url).run, "verify")
         assert verified.status == 0, verified

@@ -78,7 +78,7 @@ class Upstream:
         try:
             while (request := await _read(reader)) is not None:
                 began = time.monotonic()
-                answer = asyncio.ensure_future(self._answer(request, writer, began))
+                answer = asyncio.ensure_future(self._answer(request, reader, writer, began))
                 # Nothing comes while an answer is due, unless the proxy has hung up.
                 gone = asyncio.ensure_future(reader.read(1))
                 await asyncio.wait([answer, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -100,13 +100,21 @@ class Upstream:
         self._log.write(json.dumps(line) + "\n")
         self._log.flush()
 
-    async def _answer(self, request: Request, writer: asyncio.StreamWriter, began: float) -> None:
-        """Answer, and write that down before the last byte is on its way: a client who has it finds the line."""
+    async def _answer(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, began: float
+    ) -> None:
+        """Answer, and write that down before the last byte is on its way: a client who has it finds the line.
+
+        Raises:
+            ConnectionError: the proxy has hung up already, and takes no answer.
+        """
         task, _, argument = request.task.partition("=")
         if task == "hang":
             await asyncio.sleep(HANG_S)
         if task == "slow":
             await asyncio.sleep(float(argument))
+        if reader.at_eof():
+            raise ConnectionError
         if task == "stream":
             await self._stream(writer)
             self._note(request, 200, time.monotonic() - began)
