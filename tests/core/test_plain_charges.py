@@ -28,7 +28,6 @@ from farebox.core.credit.shortfalls import Above
 from farebox.core.decide import decide
 from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
-from farebox.core.replaying.plain_charges import plain_charge_bytes
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.core.state import BatchState, Decision, KeyRecord
 from farebox.core.thresholds import Threshold
@@ -217,6 +216,3 @@ def test_a_charge_is_written_as_any_transfer(
         reference=reference,
     )
     assert canonical_bytes("mer_0000000000005", transfer) == written
-    for price in (None, unit_price):
-        plain = replace(transfer, unit_price=price, price_id=price_id or 1, key_id=key_id or None, reference=None)
-        assert canonical_bytes("mer_0000000000005", plain) == plain_charge_bytes("mer_0000000000005", plain)

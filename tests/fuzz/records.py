@@ -248,7 +248,7 @@ _DAMAGED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, Valu
 def _check_book(found: list[tuple[Any, ...]]) -> None:
     replay = Replay(ANN)
     try:
-        faults = list(replay.feed_all(rows.transfer_from_row(row) for row in found))
+        faults = list(replay.feed_rows(found))
         originals = {seq: _ORIGINALS[seq] for seq in replay.returned if seq in _ORIGINALS}
         faults += replay.finish(ACCOUNT, HOLDS, originals)
     except _DAMAGED as error:

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.structs import astuple
+
 from farebox.core.accounts import Account
 from farebox.core.alerts import Alert
 from farebox.core.audit_log import AuditEntry
@@ -133,6 +135,10 @@ class _MemorySnapshot:
     async def transfers(self, merchant_id: int) -> AsyncIterator[Sequence[Transfer]]:
         if book := self._rows.books.get(merchant_id):
             yield book
+
+    async def transfer_rows(self, merchant_id: int) -> AsyncIterator[Sequence[Any]]:
+        async for found in self.transfers(merchant_id):
+            yield [astuple(transfer) for transfer in found]
 
     async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
         return {item.seq: item for item in self._rows.books.get(merchant_id, []) if item.seq in seqs}

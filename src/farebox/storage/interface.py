@@ -124,6 +124,10 @@ class Snapshot(Protocol):
         """Read a merchant's whole book in order of seq, in chunks, with flat memory."""
         ...
 
+    def transfer_rows(self, merchant_id: int) -> AsyncIterator[Sequence[Any]]:
+        """Read a book as `transfers` does, as rows that are stored: the fields of `Transfer`, in their order."""
+        ...
+
     async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
         """Read single transfers of a book by their seq; what does not exist is absent."""
         ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -400,10 +400,13 @@ class KeyUsage(Struct, frozen=True):
 
 
 class BookRows(Struct, frozen=True):
-    """A merchant's whole book: its account, transfers, holds, alerts and grants, each in order."""
+    """A merchant's whole book: its account, transfers, holds, alerts and grants, each in order.
+
+    Transfers are rows as they are stored: the fields of `Transfer`, in their order.
+    """
 
     account: Account
-    transfers: Sequence[Transfer]
+    transfers: Sequence[Sequence[Any]]
     holds: Sequence[Hold]
     alerts: Sequence[Alert]
     grants: Sequence[Grant]

@@ -323,7 +323,7 @@ def book_from_rows(
     try:
         return BookRows(
             account_from_row(account),
-            [transfer_from_row(row) for row in transfers],
+            transfers,
             [hold_from_row(row) for row in holds],
             [alert_from_row(row) for row in alerts],
             [grant_from_row(row) for row in grants],

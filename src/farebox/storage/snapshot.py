@@ -43,7 +43,12 @@ class StatementSnapshot(ABC):
         return rows.account_from_row(found[0]) if found else None
 
     async def transfers(self, merchant_id: int) -> AsyncIterator[Sequence[Transfer]]:
-        """Read a merchant's whole book in order of seq, in chunks.
+        """Read a merchant's whole book in order of seq, in chunks."""
+        async for found in self.transfer_rows(merchant_id):
+            yield [rows.transfer_from_row(row) for row in found]
+
+    async def transfer_rows(self, merchant_id: int) -> AsyncIterator[Sequence[Any]]:
+        """Read a merchant's whole book in order of seq, in chunks, as it is stored.
 
         Each chunk is a stretch of the index. A cursor for each of many books would stay with the server to the end.
         """
@@ -51,7 +56,7 @@ class StatementSnapshot(ABC):
         while True:
             found = await self._rows("transfers_oldest_first", merchant_id, after + 1, SEQ_MAX, self._chunk_rows)
             if found:
-                yield [rows.transfer_from_row(row) for row in found]
+                yield found
             if len(found) < self._chunk_rows:
                 return
             after = found[-1][1]

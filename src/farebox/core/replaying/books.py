@@ -1,6 +1,8 @@
 """Replaying a book: from its first transfer to its last, what must its balances, hashes and holds be?"""
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 from msgspec.structs import replace
 
@@ -14,8 +16,10 @@ from farebox.core.invariants import account_faults, hold_faults
 from farebox.core.money import format_amount
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
+from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.replaying.grants import GrantReplay
-from farebox.core.replaying.plain_charges import plain_charge_bytes
+from farebox.core.replaying.hours import HourReplay
+from farebox.core.replaying.plain_charges import Place, PlainCharges, Row
 from farebox.core.replaying.rules import RuleReplay
 from farebox.core.replaying.shortfalls import ShortfallReplay
 from farebox.core.transfers import Transfer
@@ -30,8 +34,21 @@ class Replay:
     whose price gives their units back with a refund.
     """
 
-    def __init__(self, merchant_id: int, prices: Mapping[int, Price] | None = None) -> None:
-        """Start at the empty book; `prices` are the versions that its transfers may name, by their number."""
+    def __init__(
+        self,
+        merchant_id: int,
+        prices: Mapping[int, Price] | None = None,
+        budgets: BudgetReplay | None = None,
+        hours: HourReplay | None = None,
+    ) -> None:
+        """Start at the empty book.
+
+        Args:
+            merchant_id: whose book.
+            prices: the versions that its transfers may name, by their number.
+            budgets: those of the merchant's keys, to which rows are told.
+            hours: what is spent in each hour, to which rows are told.
+        """
         self._merchant_id = merchant_id
         self._merchant = ids.public_id(ids.MERCHANT, merchant_id)
         self._balances = dict.fromkeys(("wallet", "held", "revenue", "funding", "adjustments", "promotions"), 0)
@@ -45,49 +62,44 @@ class Replay:
         self._rules = RuleReplay(self._versions)
         self._shortfalls = ShortfallReplay()
         self._grants = GrantReplay()
+        self._budgets = BudgetReplay((), {}) if budgets is None else budgets
+        self._hours = HourReplay(0, {}) if hours is None else hours
+        self._plain = PlainCharges(merchant_id, self._versions, self._budgets)
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals, with what is owed of it."""
         self.last_arrival_seq = 0
         """The last transfer that brought money, by a top-up, an upward adjustment or a grant."""
 
-    def feed_all(self, transfers: Iterable[Transfer]) -> Iterator[str]:
-        """Apply transfers one after the other and yield each one's faults, as `feed` does.
+    def feed_rows(self, rows: Sequence[Row]) -> Iterator[str]:
+        """Apply transfers as they are stored, in order of seq, and yield each one's faults, as `feed` does.
 
-        Sound charges without further words, which most transfers are, take a shorter way to the same end.
+        Sound plain charges, which most transfers are, take a shorter way to the same end.
         """
-        balances, charge, prices = self._balances, int(Kind.CHARGE), self._versions
-        shortfalls, grants = self._shortfalls, self._grants
-        for transfer in transfers:
-            amount, wallet_after, unit_price = transfer.amount, transfer.wallet_after, transfer.unit_price
-            if (
-                transfer.kind == charge
-                and transfer.seq == self._seq + 1
-                and transfer.merchant_id == self._merchant_id
-                and transfer.committed_at >= self._at
-                and amount > 0
-                and wallet_after == balances["wallet"] - amount
-                and transfer.held_after == balances["held"]
-                and transfer.request_type
-                and transfer.quantity
-                and transfer.price_id
-                and ((price := prices.get(transfer.price_id)) is None or price.rule is None)
-                and (unit_price is None or (unit_price and amount == unit_price * transfer.quantity))
-                and transfer.refers_to is None
-                and transfer.reference is None
-                and transfer.note is None
-                and transfer.pricing is None
-                and transfer.given is None
-                and not grants.given
-                and transfer.uncollected is None
-                and not shortfalls.owed
-                and transfer.hash == chain.link(self._hash, plain_charge_bytes(self._merchant, transfer))
-            ):
-                balances["wallet"] = wallet_after
-                balances["revenue"] += amount
-                self._seq, self._hash, self._at = transfer.seq, transfer.hash, transfer.committed_at
-            else:
+        hours = self._hours
+        split = bisect_right(rows, hours.rolled_up_seq, key=itemgetter(1))
+        not_rolled_up: dict[int, int] = {}
+        for part, spent in ((rows[:split], hours.spent), (rows[split:], not_rolled_up)):
+            rest = iter(part)
+            while (row := self._take_plain(rest, spent)) is not None:
+                transfer = Transfer(*row)
+                self._budgets.feed_all((transfer,))
+                hours.feed_all((transfer,))
                 yield from self.feed(transfer)
+
+    def _take_plain(self, rows: Iterator[Row], spent: dict[int, int]) -> Row | None:
+        """Apply sound plain charges, and return the first row that is none; None if there are no more."""
+        if self._grants.given or self._shortfalls.owed:
+            return next(rows, None)
+        balances = self._balances
+        place = Place(self._seq, self._at, self._hash, balances["wallet"], balances["held"])
+        reached, row = self._plain.take(rows, place, spent)
+        if reached.seq != place.seq:
+            balances["wallet"] = reached.wallet
+            balances["revenue"] += place.wallet - reached.wallet
+            self._seq, self._at, self._hash = reached.seq, reached.at, reached.hash
+            self._shortfalls.skip()
+        return row
 
     def feed(self, transfer: Transfer) -> Iterator[str]:
         """Apply one transfer and yield what is wrong with it, naming its seq."""

@@ -1,6 +1,6 @@
 """The sums spent of the budgets of a merchant's API keys, worked out of the transfers that name those keys."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from farebox.core import ids
 from farebox.core.accounts import Kind
@@ -20,22 +20,40 @@ class BudgetReplay:
             keys: the budget that each of the merchant's API keys spends from, if any, by the key's number.
         """
         self._keys = keys
-        self._limits: dict[int, list[_Limit]] = {}
+        self._limits: dict[int, list[Limit]] = {}
         for budget in budgets:
-            self._limits.setdefault(budget.budget_id, []).append(_Limit(budget))
+            self._limits.setdefault(budget.budget_id, []).append(Limit(budget))
         self._named: set[int] = set()
         self._holds: dict[int, int] = {}
         """The holds of captures, by seq."""
 
     def feed_all(self, transfers: Iterable[Transfer]) -> None:
         """Apply transfers."""
-        self._named.update({transfer.key_id for transfer in transfers if transfer.key_id is not None})
-        if not self._limits:
-            return
         for transfer in transfers:
-            budget_id = None if transfer.key_id is None else self._keys.get(transfer.key_id)
-            if budget_id is not None:
-                self._feed(self._limits.get(budget_id, ()), transfer)
+            limits = self.limits_of(transfer.key_id)
+            if limits:
+                self.count(limits, transfer)
+
+    def limits_of(self, key_id: int | None) -> Sequence["Limit"]:
+        """Note that transfers name a key, and return the limits that they spend from."""
+        if key_id is None:
+            return ()
+        self._named.add(key_id)
+        budget_id = self._keys.get(key_id)
+        return () if budget_id is None else self._limits.get(budget_id, ())
+
+    def count(self, limits: Sequence["Limit"], transfer: Transfer) -> None:
+        """Apply a transfer to the limits of its key."""
+        kind = Kind(transfer.kind)
+        if kind == Kind.CAPTURE and transfer.refers_to is not None:
+            self._holds[transfer.seq] = transfer.refers_to
+        if kind in COUNTED_KINDS:
+            for limit in limits:
+                limit.count(transfer)
+        elif kind in RETURNED_KINDS and transfer.refers_to is not None:
+            counted_seq = self._holds.get(transfer.refers_to, transfer.refers_to)
+            for limit in limits:
+                limit.give_back(counted_seq, transfer.amount)
 
     def finish(self) -> Iterator[str]:
         """Compare what was spent with what is stored of it, and yield what differs."""
@@ -50,20 +68,8 @@ class BudgetReplay:
             for limit in limits:
                 yield from limit.faults()
 
-    def _feed(self, limits: Iterable["_Limit"], transfer: Transfer) -> None:
-        kind = Kind(transfer.kind)
-        if kind == Kind.CAPTURE and transfer.refers_to is not None:
-            self._holds[transfer.seq] = transfer.refers_to
-        if kind in COUNTED_KINDS:
-            for limit in limits:
-                limit.count(transfer)
-        elif kind in RETURNED_KINDS and transfer.refers_to is not None:
-            counted_seq = self._holds.get(transfer.refers_to, transfer.refers_to)
-            for limit in limits:
-                limit.give_back(counted_seq, transfer.amount)
 
-
-class _Limit:
+class Limit:
     """One limit as stored, and what its period comes to; as a book's times never go back, seqs tell what is in it."""
 
     def __init__(self, budget: Budget) -> None:

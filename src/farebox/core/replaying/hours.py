@@ -23,15 +23,14 @@ class HourReplay:
             rolled_up_seq: the last transfer that is in the sums, 0 for none.
             kept: micros spent, less what was refunded, by the hour's number since 1970, UTC.
         """
-        self._rolled_up_seq = rolled_up_seq
+        self.rolled_up_seq = rolled_up_seq
         self._kept = kept
-        self._spent: dict[int, int] = {}
+        self.spent: dict[int, int] = {}
+        """What the transfers that are rolled up come to, by hour."""
 
     def feed_all(self, transfers: Iterable[Transfer]) -> None:
         """Count transfers, those that are rolled up."""
-        if not self._rolled_up_seq:
-            return
-        last, spent = self._rolled_up_seq, self._spent
+        last, spent = self.rolled_up_seq, self.spent
         for transfer in transfers:
             sign = _SIGNS.get(transfer.kind)
             if sign and transfer.seq <= last:
@@ -40,9 +39,9 @@ class HourReplay:
 
     def finish(self, last_seq: int) -> Iterator[str]:
         """Compare the book, which ends at `last_seq`, with what is stored, and yield the first hour that differs."""
-        if self._rolled_up_seq > last_seq:
-            yield f"what was spent by hour is summed up to seq {self._rolled_up_seq}, where there is no transfer yet"
-        spent, kept = self._spent, self._kept
+        if self.rolled_up_seq > last_seq:
+            yield f"what was spent by hour is summed up to seq {self.rolled_up_seq}, where there is no transfer yet"
+        spent, kept = self.spent, self._kept
         differing = sorted(hour for hour in spent.keys() | kept.keys() if spent.get(hour, 0) != kept.get(hour, 0))
         if differing:
             hour = differing[0]

@@ -50,6 +50,10 @@ class ShortfallReplay:
             ]
         self._before = transfer
 
+    def skip(self) -> None:
+        """Know that plain charges came, while nothing was owed."""
+        self._before = None
+
     def finish(self, account: Account, stored: Iterable[Shortfall]) -> Iterator[str]:
         """Compare what is missing with what is stored of it, and yield what differs."""
         yield from self._missed()

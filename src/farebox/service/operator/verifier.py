@@ -13,6 +13,7 @@ from farebox.core.replaying.alerts import alert_faults, named_seqs
 from farebox.core.replaying.books import Replay
 from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.replaying.hours import HourReplay
+from farebox.core.replaying.plain_charges import Row
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Connector, Snapshot, StorageError
 from farebox.storage.records import BookRows, BudgetedKey
@@ -85,42 +86,38 @@ class Verifier:
         shortfalls: Sequence[Shortfall],
     ) -> AsyncIterator[str]:
         """Replay a book: a short one that was read already, or a long one in stretches, with flat memory."""
-        replay = Replay(merchant_id, prices)
+        spent, hours = sums
+        replay = Replay(merchant_id, prices, spent, hours)
         if book is not None:
             account, holds, alerts, grants = book.account, book.holds, book.alerts, book.grants
-            for fault in self._feed(replay, sums, book.transfers):
+            for fault in self._feed(replay, book.transfers):
                 yield fault
         else:
             stored = await snapshot.account(merchant_id)
             if stored is None:
                 yield "seq 0: the account's row is missing"
                 return
-            async for chunk in snapshot.transfers(merchant_id):
-                for fault in self._feed(replay, sums, chunk):
+            async for chunk in snapshot.transfer_rows(merchant_id):
+                for fault in self._feed(replay, chunk):
                     yield fault
                 await self._progressed()
             account, holds = stored, await snapshot.holds(merchant_id)
             alerts, grants = await snapshot.alerts(merchant_id), await snapshot.grants(merchant_id)
         wanted = sorted(named_seqs(alerts) | replay.returned.keys())
         if book is not None:
-            named = {transfer.seq: transfer for transfer in book.transfers} if wanted else {}
+            named = _named(book.transfers, wanted)
         else:
             named = dict(await snapshot.transfers_at(merchant_id, wanted)) if wanted else {}
         for fault in replay.finish(account, holds, named, counts, shortfalls, grants):
             yield fault
-        spent, hours = sums
         for fault in (*spent.finish(), *hours.finish(account.seq)):
             yield f"seq {account.seq}: {fault}"
         for fault in alert_faults(account, alerts, named, replay.last_arrival_seq):
             yield fault
 
-    def _feed(
-        self, replay: Replay, sums: tuple[BudgetReplay, HourReplay], transfers: Sequence[Transfer]
-    ) -> Iterator[str]:
-        self.transfers_count += len(transfers)
-        for each in sums:
-            each.feed_all(transfers)
-        return replay.feed_all(transfers)
+    def _feed(self, replay: Replay, rows: Sequence[Row]) -> Iterator[str]:
+        self.transfers_count += len(rows)
+        return replay.feed_rows(rows)
 
     async def _progressed(self) -> None:
         if self._on_progress is not None:
@@ -132,3 +129,9 @@ def _by_merchant(rows: Iterable[_Row]) -> Mapping[int, Sequence[_Row]]:
     for row in rows:
         found.setdefault(row.merchant_id, []).append(row)
     return found
+
+
+def _named(rows: Sequence[Row], seqs: Sequence[int]) -> dict[int, Transfer]:
+    """Make transfers of those rows of a book that have these seqs."""
+    wanted = set(seqs)
+    return {row[1]: Transfer(*row) for row in rows if row[1] in wanted} if wanted else {}

@@ -11,11 +11,13 @@ import apsw
 
 from farebox.core.ids import SEQ_MAX
 from farebox.storage import records, rows, sql
+from farebox.storage.columns import ACCOUNT
 from farebox.storage.records import BookRows
 from farebox.storage.snapshot import StatementSnapshot
 from farebox.storage.sqlite.connection import READER_BUSY_TIMEOUT_MS, begin_reading, connect, thread, translated
 
 _SQL: Final = sql.statements("sqlite")
+_SEQ: Final = ACCOUNT.names.index("seq")
 _Result = TypeVar("_Result")
 
 
@@ -60,11 +62,13 @@ def _books(cursor: apsw.Cursor, merchant_ids: Sequence[int]) -> dict[int, BookRo
     found = {}
     for number in merchant_ids:
         stretch = (number, 1, SEQ_MAX, records.BOOK_TRANSFERS_MAX + 1)
-        # Texts that are none can't even be fetched.
-        with suppress(UnicodeDecodeError):
+        # Texts that are none can't even be fetched, and what is no number can't be compared.
+        with suppress(UnicodeDecodeError, TypeError):
+            account = cursor.execute(_SQL["account"], (number,)).fetchone()
+            if account is None or account[_SEQ] > records.BOOK_TRANSFERS_MAX:
+                continue
             transfers = cursor.execute(_SQL["transfers_oldest_first"], stretch).fetchall()
             if len(transfers) <= records.BOOK_TRANSFERS_MAX:
-                account = cursor.execute(_SQL["account"], (number,)).fetchone()
                 holds = cursor.execute(_SQL["holds"], (number,)).fetchall()
                 alerts = cursor.execute(_SQL["all_alerts"], (number,)).fetchall()
                 grants = cursor.execute(_SQL["all_grants"], (number,)).fetchall()
