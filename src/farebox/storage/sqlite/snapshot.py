@@ -45,7 +45,7 @@ class SqliteSnapshot(StatementSnapshot):
 async def open_snapshot(path: Path, chunk_rows: int) -> AsyncIterator[SqliteSnapshot]:
     """Lend a snapshot of this moment."""
     with translated():
-        connection = connect(path, busy_timeout_ms=READER_BUSY_TIMEOUT_MS)
+        connection = connect(path, busy_timeout_ms=READER_BUSY_TIMEOUT_MS, is_for_one_thread=True)
     reading = thread("farebox-snapshot")
     try:
         with translated():
