@@ -400,10 +400,7 @@ class KeyUsage(Struct, frozen=True):
 
 
 class BookRows(Struct, frozen=True):
-    """A merchant's whole book: its account, transfers, holds, alerts and grants, each in order.
-
-    Transfers are rows as they are stored: the fields of `Transfer`, in their order.
-    """
+    """A merchant's whole book, each part in order; transfers are rows with the fields of `Transfer`, in their order."""
 
     account: Account
     transfers: Sequence[Sequence[Any]]

@@ -19,7 +19,7 @@ from farebox.core.prices import Price
 from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.replaying.grants import GrantReplay
 from farebox.core.replaying.hours import HourReplay
-from farebox.core.replaying.plain_charges import Place, PlainCharges, Row
+from farebox.core.replaying.plain_charges import BookPlace, PlainChargeRuns, Row
 from farebox.core.replaying.rules import RuleReplay
 from farebox.core.replaying.shortfalls import ShortfallReplay
 from farebox.core.transfers import Transfer
@@ -64,7 +64,7 @@ class Replay:
         self._grants = GrantReplay()
         self._budgets = BudgetReplay((), {}) if budgets is None else budgets
         self._hours = HourReplay(0, {}) if hours is None else hours
-        self._plain = PlainCharges(merchant_id, self._versions, self._budgets)
+        self._plain = PlainChargeRuns(merchant_id, self._versions, self._budgets)
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals, with what is owed of it."""
@@ -92,7 +92,7 @@ class Replay:
         if self._grants.given or self._shortfalls.owed:
             return next(rows, None)
         balances = self._balances
-        place = Place(self._seq, self._at, self._hash, balances["wallet"], balances["held"])
+        place = BookPlace(self._seq, self._at, self._hash, balances["wallet"], balances["held"])
         reached, row = self._plain.take(rows, place, spent)
         if reached.seq != place.seq:
             balances["wallet"] = reached.wallet

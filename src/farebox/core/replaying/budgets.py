@@ -20,9 +20,9 @@ class BudgetReplay:
             keys: the budget that each of the merchant's API keys spends from, if any, by the key's number.
         """
         self._keys = keys
-        self._limits: dict[int, list[Limit]] = {}
+        self._limits: dict[int, list[BudgetLimit]] = {}
         for budget in budgets:
-            self._limits.setdefault(budget.budget_id, []).append(Limit(budget))
+            self._limits.setdefault(budget.budget_id, []).append(BudgetLimit(budget))
         self._named: set[int] = set()
         self._holds: dict[int, int] = {}
         """The holds of captures, by seq."""
@@ -34,7 +34,7 @@ class BudgetReplay:
             if limits:
                 self.count(limits, transfer)
 
-    def limits_of(self, key_id: int | None) -> Sequence["Limit"]:
+    def limits_of(self, key_id: int | None) -> Sequence["BudgetLimit"]:
         """Note that transfers name a key, and return the limits that they spend from."""
         if key_id is None:
             return ()
@@ -42,7 +42,7 @@ class BudgetReplay:
         budget_id = self._keys.get(key_id)
         return () if budget_id is None else self._limits.get(budget_id, ())
 
-    def count(self, limits: Sequence["Limit"], transfer: Transfer) -> None:
+    def count(self, limits: Sequence["BudgetLimit"], transfer: Transfer) -> None:
         """Apply a transfer to the limits of its key."""
         kind = Kind(transfer.kind)
         if kind == Kind.CAPTURE and transfer.refers_to is not None:
@@ -69,7 +69,7 @@ class BudgetReplay:
                 yield from limit.faults()
 
 
-class Limit:
+class BudgetLimit:
     """One limit as stored, and what its period comes to; as a book's times never go back, seqs tell what is in it."""
 
     def __init__(self, budget: Budget) -> None:
