@@ -1,5 +1,6 @@
 """Budgets of API keys on every engine: what may be spent, what goes back, and what is summed up when one is set."""
 
+import asyncio
 from random import Random
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from farebox.core.outcomes import Code, Outcome
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import NotFound
 from farebox.storage.stores import Stores
-from tests.storage.engines import every_store
+from tests.storage.engines import Engine, every_store
 from tests.support.ledger import (
     ANN,
     NOW,
@@ -36,6 +37,7 @@ DAY: Final = 24 * HOUR
 FIRST: Final = NOW - 8 * HOUR
 """Midnight in UTC of the day of NOW, a Friday."""
 
+ROLLED_UP: Final = 60
 KEY: Final = 7
 OTHER: Final = 8
 
@@ -343,3 +345,23 @@ async def _story(stores: Stores, seed: int) -> dict[str, list[Any]]:
 async def test_whatever_is_spent_given_back_and_set_the_book_tells_what_was_spent(stores: Stores, seed: int) -> None:
     rows = await _story(stores, seed)
     assert any(transfer.key_id == KEY for transfer in rows["transfers"])
+
+
+async def test_what_was_spent_is_counted_once_while_it_is_rolled_up(engine: Engine, stores: Stores) -> None:
+    """A budget that is set meanwhile sums the book up as of one moment."""
+    await a_ledger(stores)
+    await do(stores, *(charged(1, f"charge {number}") for number in range(ROLLED_UP)))
+    other = engine.stores()
+    await other.connector.open()
+
+    async def roll_up() -> None:
+        while await other.usage.roll_up(ANN, transfers_max=1):
+            await asyncio.sleep(0)
+
+    rolling_up, seen = asyncio.create_task(roll_up()), set()
+    while not rolling_up.done():
+        await limit(stores, (BudgetUnit.DAY, 1_000))
+        seen.add((await spent(stores))[BudgetUnit.DAY])
+    await rolling_up
+    await other.connector.close()
+    assert {ROLLED_UP} == seen

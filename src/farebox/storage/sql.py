@@ -130,6 +130,10 @@ _COUNTED_AT: Final = """(
 """A release names its hold; a refund a charge, or a capture, which names its hold. Why "BETWEEN x AND x ORDER BY" is
 written, the statement that loads a batch says."""
 
+_COUNTED_AT_CITUS: Final = _COUNTED_AT.replace("= o.merchant_id", "= $1").replace("= t.merchant_id", "= $1")
+"""It names the merchant at each look, so that Citus sends the statement to one shard as it is, which sees one moment of the
+book. It would else read each part by itself, and what is rolled up meanwhile would be counted twice."""
+
 _OWED_DELIVERIES: Final = """SELECT a.merchant_id, a.number, {Channel.EMAIL} AS channel,
     u.user_id AS recipient_id, u.email, {DeliveryState.WAITING} AS state, 0 AS attempts, a.fired_at
 FROM alert a CROSS JOIN merchant_user u
@@ -164,7 +168,7 @@ _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
         FROM unnest(string_to_array(split_part(pricing, ';', 1), ',')) entry
     ) named (key, value)""",
     },
-    "{counted at}": {"sqlite": _COUNTED_AT, "postgres": _COUNTED_AT},
+    "{counted at}": {"sqlite": _COUNTED_AT, "postgres": _COUNTED_AT, "citus": _COUNTED_AT_CITUS},
     "{given part}": {
         "sqlite": """CASE WHEN t.given IS NULL THEN 0 ELSE (
         SELECT sum(value) FROM json_each(
