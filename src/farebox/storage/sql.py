@@ -131,8 +131,8 @@ _COUNTED_AT: Final = """(
 written, the statement that loads a batch says."""
 
 _COUNTED_AT_CITUS: Final = _COUNTED_AT.replace("= o.merchant_id", "= $1").replace("= t.merchant_id", "= $1")
-"""It names the merchant at each look, so that Citus sends the statement to one shard as it is, which sees one moment of the
-book. It would else read each part by itself, and what is rolled up meanwhile would be counted twice."""
+"""It names the merchant at each look, so that Citus sends the statement to one shard as it is, which sees one moment of
+the book. It would else read each part by itself, and what is rolled up meanwhile would be counted twice."""
 
 _OWED_DELIVERIES: Final = """SELECT a.merchant_id, a.number, {Channel.EMAIL} AS channel,
     u.user_id AS recipient_id, u.email, {DeliveryState.WAITING} AS state, 0 AS attempts, a.fired_at
