@@ -86,6 +86,9 @@ GRANT: Final = Grant(
     *(ANN, 1, 5 * UNIT, 5 * UNIT, "REF", "trial", "grant REF", bytes(8)), expires_at=NOW + 1, transfer_seq=1
 )
 
+ALL_GIVEN: Final = replace(EMPTY, wallet=5 * UNIT, promotions=-5 * UNIT, given=5 * UNIT)
+PAYING: Final = replace(GRANT, expires_at=None)
+
 # Refusals, in order of precedence. What a command meets is put together from its parts, so that faults can be combined.
 
 
@@ -329,6 +332,18 @@ TABLE: Final = {
             Code.INSUFFICIENT_BALANCE: POOR,
         },
         apart=(CALLERS, RETIRED, NAMED, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
+    ),
+    "plain charge that a grant pays for": Refusals(
+        Charge(Payer(ANN, ANNS), "image", 2, "key", caller=Caller(SERVICE)),
+        {
+            **SPENDING,
+            Code.BALANCE_LIMIT_EXCEEDED: is_ruled_by(revenue=BALANCE_MICROS_MAX - UNIT),
+            Code.MONEY_OWED: is_ruled_by(owed=UNIT),
+            Code.INSUFFICIENT_BALANCE: meets(grant=replace(PAYING, types="page")),
+        },
+        apart=(CALLERS, RETIRED, NAMED, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
+        account=ALL_GIVEN,
+        grant=PAYING,
     ),
     "charge by a rule": Refusals(
         Charge(Payer(ANN, ANNS), "image", 1, "key", caller=Caller(SERVICE), quantities=(("in", 3), ("out", 2))),

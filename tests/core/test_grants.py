@@ -81,7 +81,8 @@ SOON, LATE, NEVER, LAST = (
 def test_a_request_takes_from_lots_in_their_order(
     request_type: str, paid: int, amount: int, parts: Parts, is_covered: bool
 ) -> None:
-    taking = take([SOON, LATE, NEVER, LAST], paid=paid, request_type=request_type, amount=amount)
+    lots = [grant.lot for grant in (SOON, LATE, NEVER, LAST)]
+    taking = take(lots, paid=paid, request_type=request_type, amount=amount)
     assert (parts, is_covered, sum(micros for _, micros in parts)) == (taking.parts, taking.is_covered, taking.given)
 
 
@@ -111,7 +112,8 @@ def test_taking_all_at_once_is_taking_micro_by_micro(lots: list[Grant], paid: in
     purses = sorted([*purses, (PAID_ORDER, OWN, max(paid, 0))])
     micros = [number for _, number, left in purses for _ in range(left)]
     credit_left = credit + min(paid, 0)
-    taking = take(sorted(lots, key=lambda grant: grant.order), paid=paid, request_type="image", amount=amount)
+    ordered = [grant.lot for grant in sorted(lots, key=lambda grant: grant.order)]
+    taking = take(ordered, paid=paid, request_type="image", amount=amount)
     if amount <= len(micros):
         assert [number for number, part in taking.parts for _ in range(part)] == [
             number for number in micros[:amount] if number != OWN
@@ -218,7 +220,7 @@ def test_a_grants_id_names_its_merchant_and_its_number() -> None:
     ],
 )
 def test_a_grant_pays_for_its_types_alone(types: str | None, request_type: str, pays: bool) -> None:
-    assert pays is lot(1, 1, types=types).pays_for(request_type)
+    assert pays is lot(1, 1, types=types).lot.pays_for(request_type)
 
 
 @pytest.mark.parametrize(

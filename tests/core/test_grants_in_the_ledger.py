@@ -646,11 +646,11 @@ def many(count: int, **more: Any) -> MemoryLedger:
 
 
 def counted(on: MemoryLedger, *commands: Command) -> list[int]:
-    """Decide commands as one batch, and tell how many grants were there each time it was tried."""
+    """Decide commands as one batch, and tell how many grants and lots were there each time it was tried."""
     tries: list[int] = []
 
     def tried(state: BatchState) -> Decision:
-        tries.append(len(state.grants))
+        tries.append(len(state.grants) + sum(len(first.lots) for first in state.first_grants.values()))
         return decide(state, commands, on.now)
 
     on.apply(on.decision(reads(commands, on.now), tried))
@@ -691,6 +691,23 @@ def test_credit_that_is_given_in_the_same_batch_is_no_way_past_those_that_are_no
     on = many(20)
     assert [GRANTS_LOADED_MAX] == counted(on, give(9, "first", expires_at=END), charge(15))
     assert [0] * 6 + [1] * 14 + [0] == left(on)
+
+
+def test_what_goes_back_into_a_lot_of_a_charge_of_the_same_batch_sees_the_grant() -> None:
+    """Of the first lots a batch knows no more than charges must; what gives back sees whole rows."""
+    on = ledger(top_up(5), give(4, "G-1", expires_at=END), give(3, "G-2"))
+    seq = on.accounts[ANN].seq + 1
+    batch: list[Command] = [
+        charge(1, "first"),
+        Refund(ANN, seq, "back"),
+        charge(5, "second"),
+        give(2, "G-3", expires_at=END),
+    ]
+    assert [2, 2] == counted(on, *batch, charge(2, "third"))
+    assert [0, 2, 0] == left(on)
+    assert ["1:1", "1:1", "1:4,2:1", "3:2;expires", "3:2"] == [
+        str(units_of(item)).partition("=")[0] for item in on.books[ANN][-5:]
+    ]
 
 
 def test_several_merchants_of_a_batch_see_all_of_their_lots_at_the_third_try() -> None:

@@ -1,7 +1,7 @@
 """Small ledgers on any store: what tests put into them, short ways to move money in them, and to read them whole."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_type_hints
@@ -170,6 +170,7 @@ async def loaded(stores: Stores, *commands: Command, now: int = NOW) -> BatchSta
     def look(state: BatchState) -> Decision:
         for name in state.__struct_fields__:
             here, more = getattr(whole, name), getattr(state, name)
+            more = dict(more) if isinstance(more, Mapping) else more
             both = (*here, *more) if isinstance(more, list | tuple) else here | more
             setattr(whole, name, both if here else more)
         return Decision([])

@@ -180,8 +180,8 @@ class MemoryRows:
                     if place[0] == merchant_id and grant.state == GrantState.OPEN and grant.left
                 ]
                 first = sorted(lots, key=lambda grant: grant.order)[:GRANTS_LOADED_MAX]
-                found |= {(merchant_id, grant.number): grant for grant in first}
-                first_grants[merchant_id] = FirstGrants(first, len(first) < GRANTS_LOADED_MAX)
+                by_number = {grant.number: grant.lot for grant in first}
+                first_grants[merchant_id] = FirstGrants(by_number, len(first) < GRANTS_LOADED_MAX)
             state.first_grants = first_grants
         state.grants = found
 
@@ -226,6 +226,10 @@ class MemoryRows:
         for grant in decision.changed_grants:
             assert (grant.merchant_id, grant.number) in self.grants, "there is no grant to change"
             self.grants[grant.merchant_id, grant.number] = grant
+        for merchant_id, number, left in decision.spent_grants:
+            grant = replace(self.grants[merchant_id, number], left=left)
+            check_grant(grant)
+            self.grants[merchant_id, number] = grant
         for count in decision.period_counts:
             place_of_count = (count.merchant_id, count.request_type, count.starts_at, count.period_unit)
             self.period_counts[*place_of_count, count.line] = count
@@ -236,6 +240,10 @@ class MemoryRows:
             assert budget.spent >= 0, "more went back than was spent"
             assert (budget.merchant_id, budget.budget_id, budget.unit) in self.budgets, "there is no budget to change"
             self.budgets[budget.merchant_id, budget.budget_id, budget.unit] = budget
+        for merchant_id, budget_id, spent in decision.spent_budgets:
+            assert spent > 0, "nothing was spent"
+            for budget in self.budget(merchant_id, budget_id):
+                self.budgets[merchant_id, budget_id, budget.unit] = replace(budget, spent=budget.spent + spent)
         for approval in decision.new_approvals:
             place_of_approval = (approval.merchant_id, approval.approval_id)
             known_keys = {

@@ -92,7 +92,7 @@ class Batch:
         self._originals = BatchOriginals(state, self._counts)
         self._shortfalls = BatchShortfalls(state.shortfalls, self._grants, now)
         self._audit_entries: list[AuditEntry] = []
-        self._plain_charges = PlainCharges(state, now, self._posted)
+        self._plain_charges = PlainCharges(state, now, self._posted, self._grants, self._budgets)
 
     def decide(self, command: Command) -> Outcome:
         """Decide one command and change the books if it goes through. Refusals stand in order of precedence."""
@@ -138,7 +138,7 @@ class Batch:
         decision.new_holds = list(self._holds.new.values())
         decision.changed_holds = list(self._holds.changed.values())
         decision.period_counts = self._counts.changed()
-        decision.budgets = self._budgets.changed()
+        self._budgets.write_to(decision)
         self._approvals.write_to(decision)
         self._grants.write_to(decision)
         self._shortfalls.write_to(decision)

@@ -28,7 +28,7 @@ from farebox.core.commands import (
     RequestApproval,
     ReverseTopUp,
 )
-from farebox.core.credit.budgets import Budget, BudgetKey
+from farebox.core.credit.budgets import Budget, BudgetKey, Spent
 from farebox.core.credit.grants import FirstGrants, Grant, read_given
 from farebox.core.credit.shortfalls import Above, Shortfall
 from farebox.core.holds import Hold, above_key
@@ -192,6 +192,8 @@ class Decision(Struct):
     changed_holds: list[Hold] = field(default_factory=list)
     period_counts: list[PeriodCount] = field(default_factory=list)
     budgets: list[Budget] = field(default_factory=list)
+    spent_budgets: list[Spent] = field(default_factory=list)
+    """Other budgets, of which every limit was spent of alike."""
     alerts: list[Alert] = field(default_factory=list)
     new_approvals: list[Approval] = field(default_factory=list)
     changed_approvals: list[Approval] = field(default_factory=list)
@@ -200,6 +202,8 @@ class Decision(Struct):
     audit_entries: list[AuditEntry] = field(default_factory=list)
     new_grants: list[Grant] = field(default_factory=list)
     changed_grants: list[Grant] = field(default_factory=list)
+    spent_grants: list[tuple[int, int, int]] = field(default_factory=list)
+    """Other grants, by merchant and number, and how many micros are left of them."""
     shortfalls: list[Shortfall] = field(default_factory=list)
     """The final rows of those that are new or changed."""
 
@@ -266,9 +270,8 @@ def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ())
             numbers.update((merchant_id, number) for number, _ in read_given(original.transfer.given))
     first = set()
     if given:
-        first = (
-            given.intersection([*reads.wallets, *(merchant_id for merchant_id, _ in reads.merchant_types)]) - complete
-        )
+        spending = {merchant_id for merchant_id, _ in reads.merchant_types}.union(reads.wallets)
+        first = given.intersection(spending) - complete
     if not (complete or first or numbers or reads.grant_keys):
         return None
     return GrantsWanted(sorted(complete), sorted(first), sorted(numbers))

@@ -1,9 +1,8 @@
 """The grants that a batch meets: at first those that most batches need, and more if `decide` asks for them."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Container, Iterable, Mapping
 
-from farebox.core.credit.grants import FirstGrants, Grant
+from farebox.core.credit.grants import FirstGrants, Grant, GrantLot
 from farebox.core.invariants import InvariantViolation
 from farebox.core.state import BatchState, GrantsWanted, MoreGrantsNeeded, ReadSet
 
@@ -11,24 +10,23 @@ from farebox.core.state import BatchState, GrantsWanted, MoreGrantsNeeded, ReadS
 def put_grants(
     state: BatchState,
     wanted: GrantsWanted,
-    first: Mapping[int, Sequence[Grant]],
+    first: Mapping[int, Mapping[int, GrantLot]],
     has_more: Container[int],
-    others: Iterable[Grant] = (),
+    whole: Iterable[Grant] = (),
 ) -> None:
     """Put grants into a batch's state.
 
     Args:
         state: is given them.
         wanted: what was to be read.
-        first: of the merchants of whom the first ones are wanted: these, in the order of spending.
+        first: of the merchants of whom the first ones are wanted: these, by number, in the order of spending.
         has_more: those of whom there may be more than the first ones that were read.
-        others: what else was read.
+        whole: what was read as a whole.
     """
-    found = chain(chain.from_iterable(first.values()), others)
-    state.grants = {(grant.merchant_id, grant.number): grant for grant in found}
+    state.grants = {(grant.merchant_id, grant.number): grant for grant in whole}
     state.grants_complete = frozenset(wanted.complete)
     state.first_grants = {
-        merchant_id: FirstGrants(grants, merchant_id not in has_more) for merchant_id, grants in first.items()
+        merchant_id: FirstGrants(lots, merchant_id not in has_more) for merchant_id, lots in first.items()
     }
 
 

@@ -17,7 +17,7 @@ from farebox.core.alerts import Alert
 from farebox.core.approvals import Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import Budget
-from farebox.core.credit.grants import Grant
+from farebox.core.credit.grants import Grant, GrantLot
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
@@ -173,14 +173,8 @@ DELIVERY: Final = table(
 """But for the alert's own columns, which name the delivery's merchant and alert."""
 APPROVAL: Final = table(Approval, key_width=2, names={"approval_id": "number", "fingerprint": "content"})
 GRANT: Final = table(Grant, key_width=2, names={"left": "remaining"}, postgres_types={"state": "smallint"})
-SPENDING_OF_GRANT: Final = ("merchant_id", "number", "left")
-GRANT_SPENDING: Final = table(
-    Grant,
-    key_width=2,
-    names={"left": "remaining"},
-    without=frozenset(Grant.__struct_fields__).difference(SPENDING_OF_GRANT),
-)
-"""What charges and holds change of a grant, which stands in one of its four indexes."""
+LOT: Final = table(GrantLot, names={"left": "remaining"})
+"""What a charge reads of a grant."""
 LONE_MOVE: Final = table(LoneMove, key_width=3)
 AUDIT_LOG: Final = table(AuditEntry, names={"actor": "person"})
 MERCHANT: Final = table(Merchant)
@@ -228,7 +222,7 @@ TABLES: Final[dict[str, Table]] = {
     "delivery": DELIVERY,
     "approval": APPROVAL,
     "grant": GRANT,
-    "grant_spending": GRANT_SPENDING,
+    "lot": LOT,
     "lone_move": LONE_MOVE,
     "audit_entry": AUDIT_LOG,
     "merchant": MERCHANT,

@@ -1,8 +1,7 @@
 """How values become rows and back: each in the order of its table in columns.py, checked where money is at stake."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from farebox.core.accounts import Account, Kind
 from farebox.core.alerts import Alert
 from farebox.core.approvals import Approval, ApprovalMail, StaffAccount
 from farebox.core.audit_log import AuditEntry
-from farebox.core.credit.budgets import Budget, BudgetKey
+from farebox.core.credit.budgets import Budget, BudgetKey, Spent
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
@@ -32,7 +31,6 @@ from farebox.storage.columns import (
     MERCHANT_PRICE,
     SHORTFALL,
     SPENDING,
-    SPENDING_OF_GRANT,
     STAFF_KEY,
     TRANSFER,
 )
@@ -60,8 +58,6 @@ _RULES_KEPT: Final = 16_384
 _NO_THRESHOLDS: Final = "[]"
 _SPENDING: Final = attrgetter(*SPENDING)
 _NOT_SPENDING: Final = attrgetter(*(name for name in ACCOUNT.names if name not in SPENDING))
-_BUDGET_KEY: Final = attrgetter("merchant_id", "budget_id")
-_GRANT_SPENDING: Final = attrgetter(*SPENDING_OF_GRANT)
 _TRUTH_VALUES: Final = (ACCOUNT.names.index("is_frozen"), ACCOUNT.names.index("is_exhausted"))
 
 
@@ -202,26 +198,11 @@ def budgets_from_rows(found: Iterable[Sequence[Any]]) -> dict[BudgetKey, list[Bu
     return budgets
 
 
-def budgets_to_rows(
-    budgets: Iterable[Budget], stored: Mapping[BudgetKey, Sequence[Budget]]
-) -> tuple[list[tuple[int, int, int]], list[tuple[Any, ...]]]:
-    """Write budgets: those whose limits have all been spent of alike, by how much each was, and the limits of others.
-
-    Args:
-        budgets: as they are to be, with all limits of each.
-        stored: as they are.
-    """
-    spending: list[tuple[int, int, int]] = []
-    others: list[tuple[Any, ...]] = []
-    for key, limits in groupby(budgets, _BUDGET_KEY):
-        merchant_id, budget_id = key
-        now, before = list(limits), stored[key]
-        spent = now[0].spent - before[0].spent
-        if now == [msgspec.structs.replace(limit, spent=limit.spent + spent) for limit in before]:
-            spending.append((merchant_id, budget_id, spent))
-        else:
-            others += map(msgspec.structs.astuple, now)
-    return spending, others
+def spent_budgets(spent: Iterable[Spent], stored: Mapping[BudgetKey, Sequence[Budget]]) -> Iterator[Budget]:
+    """Tell how the limits of budgets are to be that were spent of alike; `stored` is how they are."""
+    for merchant_id, budget_id, micros in spent:
+        for limit in stored[merchant_id, budget_id]:
+            yield msgspec.structs.replace(limit, spent=limit.spent + micros)
 
 
 def whole_sum(billions: int, rest: int) -> int:
@@ -293,27 +274,15 @@ def grant_to_row(grant: Grant) -> tuple[Any, ...]:
     return msgspec.structs.astuple(grant)
 
 
-def grants_to_rows(
-    grants: Iterable[Grant], stored: Mapping[tuple[int, int], Grant]
-) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Write grants, having checked every rule: those that were only spent, as GRANT_SPENDING has it, and the others.
+def spent_grants(spent: Iterable[tuple[int, int, int]], stored: Mapping[tuple[int, int], Grant]) -> Iterator[Grant]:
+    """Tell how grants are to be that were only spent: `stored` is how they are, by merchant and number."""
+    for merchant_id, number, left in spent:
+        yield msgspec.structs.replace(stored[merchant_id, number], left=left)
 
-    Args:
-        grants: as they are to be.
-        stored: as they are, by merchant and number.
 
-    Raises:
-        InvariantViolation: a grant breaks a rule.
-    """
-    spending, others = [], []
-    for grant in grants:
-        before = stored.get((grant.merchant_id, grant.number))
-        if before is not None and grant == msgspec.structs.replace(before, left=grant.left):
-            check_grant(grant)
-            spending.append(_GRANT_SPENDING(grant))
-        else:
-            others.append(grant_to_row(grant))
-    return spending, others
+def wrong_lot(merchant_id: int, number: int) -> InvariantViolation:
+    """Tell that what is left of a grant, which is to be spent, breaks a rule."""
+    return InvariantViolation(f"merchant {merchant_id}: more is left of grant {number} than was given, or nothing")
 
 
 def book_from_rows(

@@ -3,12 +3,12 @@
 from farebox.core.alerts import AlertKind
 from farebox.core.book import Book
 from farebox.core.commands import Spend
-from farebox.core.credit.budgets import Budget, BudgetKey, Budgets
+from farebox.core.credit.budgets import COUNTED_KINDS, BudgetKey, Budgets, BudgetStanding
 from farebox.core.credit.shortfalls import Above
 from farebox.core.money import AMOUNT_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.quotes import Quote
-from farebox.core.state import BatchState, KeyRecord, Original
+from farebox.core.state import BatchState, Decision, KeyRecord, Original
 from farebox.core.transfers import Transfer
 
 
@@ -20,7 +20,7 @@ class BatchBudgets:
         self._state = state
         self._budgets = Budgets(state.budgets)
         self._counted: dict[tuple[int, int], tuple[BudgetKey, int]] = {}
-        """Which budget the transfers of this batch were counted by, and when, by merchant and seq."""
+        """By which budget this batch's captures and charges above holds were counted, and when, by merchant and seq."""
 
     def key(self, command: Spend) -> KeyRecord | None:
         """Find the merchant's API key that a charge or hold names; None if it names the merchant by its id."""
@@ -46,11 +46,13 @@ class BatchBudgets:
             return None
         return self._payable(book, counted[0], hold.transfer.key_id, choice, above.amount, now)
 
+    def standing(self, budget: BudgetKey, at: int) -> BudgetStanding:
+        """Tell how a budget stands at a time of its merchant's book, to count a charge of this moment there."""
+        return self._budgets.standing(budget, at)
+
     def spend(self, budget_id: int, transfer: Transfer) -> None:
         """Count a charge or hold that names a key which has this budget."""
-        budget = (transfer.merchant_id, budget_id)
-        self._budgets.spend(budget, transfer.amount, transfer.committed_at)
-        self._counted[transfer.merchant_id, transfer.seq] = (budget, transfer.committed_at)
+        self._budgets.spend((transfer.merchant_id, budget_id), transfer.amount, transfer.committed_at)
 
     def spend_above(self, hold: Original, charge: Transfer) -> None:
         """Count what a capture takes above its hold, as a charge of its own."""
@@ -72,9 +74,10 @@ class BatchBudgets:
             budget, counted_at = counted
             self._budgets.give_back(budget, amount, counted_at)
 
-    def changed(self) -> list[Budget]:
-        """List the budgets that changed, as they are now."""
-        return self._budgets.changed()
+    def write_to(self, decision: Decision) -> None:
+        """Add what became of budgets to a batch's decision."""
+        decision.spent_budgets = self._budgets.spent()
+        decision.budgets = self._budgets.changed()
 
     def _payable(
         self, book: Book, budget: BudgetKey, key_id: int | None, above: Above, due: int, now: int
@@ -95,4 +98,14 @@ class BatchBudgets:
         transfer = original.transfer
         if original.budget_id is not None:
             return (transfer.merchant_id, original.budget_id), original.counted_at or transfer.committed_at
-        return self._counted.get((transfer.merchant_id, transfer.seq))
+        counted = self._counted.get((transfer.merchant_id, transfer.seq))
+        return counted or self._counted_in_batch(transfer)
+
+    def _counted_in_batch(self, transfer: Transfer) -> tuple[BudgetKey, int] | None:
+        """Find the budget of the key that a charge or hold of this batch names; such keys are there."""
+        merchant_id, key_id = transfer.merchant_id, transfer.key_id
+        if key_id is None or transfer.kind not in COUNTED_KINDS:
+            return None
+        named = (key for key in self._state.keys.values() if key.merchant_id == merchant_id and key.key_id == key_id)
+        budget_id = next((key.budget_id for key in named), None)
+        return None if budget_id is None else ((merchant_id, budget_id), transfer.committed_at)

@@ -1,8 +1,9 @@
-"""Plain charges: at a unit price, of a merchant without given credit or debts, with nothing to refuse. Nearly all are.
+"""Plain charges: at a unit price, of a merchant without debts, with nothing to refuse. Nearly all are.
 
 Charges of one batch that name the same merchant, key, type and quantity share everything but their idempotency keys and
-references, so all else is looked up, checked and written as text once, for the whole run of them. A charge that is not
-as plain is left to `decide`, which goes through rule by rule; a plain one would come to the same there.
+references, so all else is looked up, checked and written as text once, for the whole run of them. One grant may pay for
+the whole of a plain charge, and a budget of its key may count it. A charge that is not as plain is left to `decide`,
+which goes through rule by rule; a plain one would come to the same there.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farebox.core.accounts import Kind
+from farebox.core.batch.budgets import BatchBudgets
 from farebox.core.batch.charge_form import ChargeForm, charge_bytes, charge_form
+from farebox.core.batch.grants import BatchGrants
 from farebox.core.book import Book
 from farebox.core.chain import link
 from farebox.core.commands import Caller, Charge, Payer
+from farebox.core.credit.budgets import BudgetKey
+from farebox.core.credit.grants import GrantLot
 from farebox.core.credit.shortfalls import Above
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import OK, Outcome
@@ -29,6 +34,7 @@ FindBook: TypeAlias = Callable[[Charge], Book | None]
 
 _REFUSE: Final = Above.REFUSE
 _CHARGE: Final = int(Kind.CHARGE)
+_NO_RUN: Final = (None, None)
 
 
 class _Run(Struct, frozen=True, gc=False):
@@ -38,18 +44,31 @@ class _Run(Struct, frozen=True, gc=False):
     form: ChargeForm
     fingerprint: bytes
     """That of each charge without a reference."""
+    budget: BudgetKey | None
+    """That of the key that they name."""
+    is_given: bool
+    """Whether a grant pays for them."""
 
 
 class PlainCharges:
     """The plain charges of one batch."""
 
-    def __init__(self, state: BatchState, now: int, posted: dict[tuple[int, str], Transfer]) -> None:
+    def __init__(
+        self,
+        state: BatchState,
+        now: int,
+        posted: dict[tuple[int, str], Transfer],
+        grants: BatchGrants,
+        budgets: BatchBudgets,
+    ) -> None:
         """Begin at `now`, microseconds since 1970.
 
-        `posted` are the batch's transfers, by merchant and idempotency key; those of plain charges are added.
+        `posted` are the batch's transfers, by merchant and idempotency key; those of plain charges are added. What they
+        take of `grants` and `budgets` is taken there.
         """
         self._state = state
-        self._accounts = state.accounts
+        self._grants = grants
+        self._budgets = budgets
         self._replays = state.replays
         self._now = now
         self._posted = posted
@@ -57,30 +76,30 @@ class PlainCharges:
 
     def decide(self, command: Charge, find_book: FindBook) -> Outcome | None:
         """Decide a charge that goes through; None, with nothing changed, for one that is not plain."""
-        account = self._accounts.get(command.payer.merchant_id)
-        # To begin a run is what costs, so one whose given credit may be used up by this batch is not plain either.
         if (
-            account is None
-            or account.given
-            or command.amount is not None
+            command.amount is not None
             or command.quantities is not None
             or command.requested_at is not None
             or command.above is not _REFUSE
         ):
             return None
         place = (command.payer, command.request_type, command.quantity, command.caller)
-        try:
-            run = self._runs[place]
-        except KeyError:
-            run = self._runs[place] = self._begun(command, find_book)
-        if run is None:
+        run = self._runs.get(place)
+        if run is not None:
+            lot = self._grants.lot_for(run.book, command.request_type, run.form.amount) if run.is_given else None
+        elif place in self._runs:
             return None
+        else:
+            run, lot = self._begun(command, find_book)
+            self._runs[place] = run
+            if run is None:
+                return None
         book, form = run.book, run.form
         key = (book.merchant_id, command.idempotency_key)
         # Other commands of the batch may change these; they change nothing that a run begins with.
         if (
-            form.amount > book.wallet + book.credit_limit
-            or book.given
+            (lot is None if run.is_given else book.given)
+            or form.amount > book.wallet + book.credit_limit
             or book.owed
             or book.is_frozen
             or book.closed_at is not None
@@ -90,29 +109,38 @@ class PlainCharges:
             or key in self._replays
         ):
             return None
+        if run.budget is not None:
+            standing = self._budgets.standing(run.budget, book.time_at(self._now))
+            if form.amount > standing.room:
+                return None
+            standing.spend(form.amount)
+        given = None if lot is None else self._grants.use_lot(book, lot, form.amount)
         reference = command.reference
         fingerprint = run.fingerprint if reference is None else command.fingerprint()
-        transfer = self._posted[key] = _post(book, form, self._now, key[1], fingerprint, reference)
+        transfer = self._posted[key] = _post(book, form, self._now, key[1], fingerprint, reference, given)
         return Outcome(OK, transfer)
 
-    def _begun(self, command: Charge, find_book: FindBook) -> _Run | None:
-        """Look up and check what a run has in common; None if it is not plain."""
+    def _begun(self, command: Charge, find_book: FindBook) -> tuple[_Run | None, GrantLot | None]:
+        """Look up and check what a run has in common, and find the grant that pays first; no run if it is not plain."""
         state, caller, request_type = self._state, command.caller, command.request_type
         if caller is not None and caller_refusal(command, caller, state.keys.get(caller.digest), self._now):
-            return None
+            return _NO_RUN
         book = find_book(command)
         if book is None:
-            return None
+            return _NO_RUN
         digest = command.payer.digest
         key = None if digest is None else state.keys[digest]
-        if key is not None and key.budget_id is not None:
-            return None
         price = state.price(book.merchant_id, request_type)
         if type(price) is Outcome or price.unit_price is None or price.rule is not None:
-            return None
+            return _NO_RUN
         amount = price.unit_price * command.quantity
         if not 0 < amount <= AMOUNT_MICROS_MAX:
-            return None
+            return _NO_RUN
+        is_given = book.given > 0
+        lot = self._grants.lot_for(book, request_type, amount) if is_given else None
+        # To begin a run is what costs, so one that no grant will pay for is left at once.
+        if is_given and lot is None:
+            return _NO_RUN
         form = charge_form(
             book.merchant,
             amount=amount,
@@ -121,13 +149,21 @@ class PlainCharges:
             unit_price=price.unit_price,
             price_id=price.price_id,
             key_id=None if key is None else key.key_id,
+            is_given=is_given,
         )
         plain = command if command.reference is None else replace(command, reference=None)
-        return _Run(book, form, plain.fingerprint())
+        budget = None if key is None or key.budget_id is None else (book.merchant_id, key.budget_id)
+        return _Run(book, form, plain.fingerprint(), budget, is_given), lot
 
 
 def _post(
-    book: Book, form: ChargeForm, now: int, idempotency_key: str, fingerprint: bytes, reference: str | None
+    book: Book,
+    form: ChargeForm,
+    now: int,
+    idempotency_key: str,
+    fingerprint: bytes,
+    reference: str | None,
+    given: str | None,
 ) -> Transfer:
     """Post a charge of this form as `Book.post` would, in half the time; nothing refuses it."""
     amount, held = form.amount, book.held
@@ -146,6 +182,7 @@ def _post(
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
         reference=reference,
+        given=given,
     )
     book.last_hash = link(book.last_hash, canonical)
     transfer = Transfer(
@@ -167,7 +204,7 @@ def _post(
         reference,
         None,
         None,
-        None,
+        given,
         None,
         form.key_id,
     )

@@ -4,7 +4,7 @@ The time of all this is the book's: the clock's, or that of the last transfer if
 everybody who replays a book comes to the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Final
 
@@ -16,9 +16,12 @@ from farebox.core.batch.rows import BatchRows
 from farebox.core.book import Book
 from farebox.core.commands import ApprovalCommand, EndGrant, GiveCredit, Move, end_key
 from farebox.core.credit.grants import (
+    PAID_PRIORITY,
     STARTS_AGO_MICROS_MAX,
     WAITING_MICROS_MAX,
+    FirstGrants,
     Grant,
+    GrantLot,
     GrantState,
     Parts,
     Taking,
@@ -50,14 +53,18 @@ class BatchGrants:
         self._now = now
         self._rows = BatchRows(state.grants)
         self._stored_numbers: dict[int, list[int]] | None = None
-        self._lots: dict[int, dict[int, Grant]] = {}
+        self._lots: dict[int, dict[int, GrantLot]] = {}
         """Of each merchant what requests may take from, by number, in the order of spending, as it stands now."""
-        self._moved: set[int] = set()
-        """The merchants of whom this batch put grants to other places in that order, or made some."""
+        self._left: dict[tuple[int, int], int] = {}
+        """Micros left of grants that requests took from, but for those of rows that the batch made or changed."""
+        self._moved: dict[int, set[int]] = {}
+        """By merchant, the grants that this batch put to other places in that order, or made."""
 
     def get(self, merchant_id: int, number: int) -> Grant | None:
-        """Find a grant."""
-        return self._rows.get(merchant_id, number)
+        """Find a grant, of which the whole row is there."""
+        grant = self._rows.get(merchant_id, number)
+        left = self._left.get((merchant_id, number))
+        return grant if grant is None or left is None else replace(grant, left=left)
 
     def repeated(self, command: Move | ApprovalCommand, fingerprint: bytes) -> Outcome | None:
         """Answer a command that gives credit under a reference that a grant has, though it may wait."""
@@ -74,6 +81,7 @@ class BatchGrants:
         """Add the rows to a batch's decision."""
         decision.new_grants = list(self._rows.new.values())
         decision.changed_grants = list(self._rows.changed.values())
+        decision.spent_grants = [(*place, left) for place, left in self._left.items()]
 
     def settle(self, book: Book) -> None:
         """Start and end the grants of a book whose time has come, by their times, starts ahead of ends.
@@ -198,10 +206,24 @@ class BatchGrants:
         """Take from grants what a request takes of them."""
         lots = self._lots_of(book)
         for number, micros in taking.parts:
-            grant = lots[number]
-            lots[number] = spent = replace(grant, left=grant.left - micros)
-            self._rows.replace(book.merchant_id, number, spent)
+            self._take(book.merchant_id, lots, lots[number], micros)
         book.given -= taking.given
+
+    def lot_for(self, book: Book, request_type: str, amount: int) -> GrantLot | None:
+        """Find the grant that pays for the whole of a request; None if none does, or more than one lot takes part."""
+        for lot in self._lots_of(book).values():
+            if lot.priority > PAID_PRIORITY and book.paid > 0:
+                return None
+            if lot.left and (lot.types is None or lot.pays_for(request_type)):
+                return lot if lot.left >= amount else None
+        return None
+
+    def use_lot(self, book: Book, lot: GrantLot, amount: int) -> str:
+        """Take the whole of what a request takes from one grant, and tell so as a transfer does."""
+        merchant_id = book.merchant_id
+        self._take(merchant_id, self._lots[merchant_id], lot, amount)
+        book.given -= amount
+        return f"{lot.number}:{amount}"
 
     def given_between(self, transfer: Transfer, first: int, last: int) -> Parts:
         """Tell what of grants there is between two places of what a transfer took, counted in micros."""
@@ -235,42 +257,73 @@ class BatchGrants:
                 self._stored_numbers.setdefault(merchant_id, []).append(number)
         return self._stored_numbers
 
+    def _take(self, merchant_id: int, lots: dict[int, GrantLot], lot: GrantLot, micros: int) -> None:
+        number, left = lot.number, lot.left - micros
+        lots[number] = GrantLot(number, left, lot.priority, lot.expires_at, lot.types)
+        grant = self._rows.made(merchant_id, number)
+        if grant is None:
+            self._left[merchant_id, number] = left
+        else:
+            self._rows.replace(merchant_id, number, replace(grant, left=left))
+
     def _row(self, merchant_id: int, number: int) -> Grant:
-        """Find a grant that has to be there."""
-        grant = self._rows.get(merchant_id, number)
+        """Find a grant that has to be there.
+
+        Raises:
+            MoreGrantsNeeded: of the merchant only those are there that requests take from at first.
+        """
+        grant = self.get(merchant_id, number)
+        if grant is None and merchant_id in self._state.first_grants:
+            raise MoreGrantsNeeded(merchant_id)
         if grant is None:
             raise InvariantViolation(f"merchant {merchant_id}: grant {number} is not there")
         return grant
 
     def _put(self, grant: Grant) -> None:
         """Put a grant whose place in the order of spending may be another in place of its row."""
-        self._rows.replace(grant.merchant_id, grant.number, grant)
-        self._lots.pop(grant.merchant_id, None)
-        self._moved.add(grant.merchant_id)
+        merchant_id, number = grant.merchant_id, grant.number
+        self._rows.replace(merchant_id, number, grant)
+        self._left.pop((merchant_id, number), None)
+        self._lots.pop(merchant_id, None)
+        self._moved.setdefault(merchant_id, set()).add(number)
 
     def _are_all_there(self, merchant_id: int) -> bool:
         """Tell whether no grant is missing that has anything left."""
         first = self._state.first_grants.get(merchant_id)
         return merchant_id in self._state.grants_complete or (first is not None and first.are_all)
 
-    def _lots_of(self, book: Book) -> dict[int, Grant]:
+    def _lots_of(self, book: Book) -> dict[int, GrantLot]:
         """Find the grants that requests may take from, in the order of spending, up to where some are missing."""
         merchant_id = book.merchant_id
         lots = self._lots.get(merchant_id)
         if lots is None:
             first = self._state.first_grants.get(merchant_id)
-            found = self._found_lots(merchant_id) if first is None or merchant_id in self._moved else first.grants
-            lots = self._lots[merchant_id] = {grant.number: grant for grant in found}
+            if first is None or merchant_id in self._moved:
+                lots = self._sorted_lots(merchant_id, first)
+            else:
+                lots = dict(first.lots)
+            self._lots[merchant_id] = lots
         return lots
 
-    def _found_lots(self, merchant_id: int) -> list[Grant]:
+    def _sorted_lots(self, merchant_id: int, first: FirstGrants | None) -> dict[int, GrantLot]:
         """Sort a merchant's grants out by what this batch has made of them."""
-        found = [grant for grant in self._of(merchant_id) if grant.state == _OPEN and grant.left]
-        found.sort(key=attrgetter("order"))
-        if self._are_all_there(merchant_id):
-            return found
-        first = self._state.first_grants.get(merchant_id)
-        return [] if first is None else [grant for grant in found if grant.order <= first.grants[-1].order]
+        if first is None:
+            numbers: Iterable[int] = self._numbers().get(merchant_id, ())
+            found = {}
+        else:
+            numbers = self._moved[merchant_id]
+            found = {
+                number: replace(lot, left=self._left.get((merchant_id, number), lot.left))
+                for number, lot in first.lots.items()
+                if number not in numbers
+            }
+        rows = (self._row(merchant_id, number) for number in numbers)
+        found |= {grant.number: grant.lot for grant in rows if grant.state == _OPEN and grant.left}
+        lots = sorted(found.values(), key=attrgetter("order"))
+        if not self._are_all_there(merchant_id):
+            last = None if first is None else [*first.lots.values()][-1].order
+            lots = [lot for lot in lots if last is not None and lot.order <= last]
+        return {lot.number: lot for lot in lots}
 
     def _note_due(self, book: Book) -> None:
         """Tell the book when its next grant starts or ends, once all of them are there."""

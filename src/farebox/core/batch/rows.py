@@ -24,6 +24,11 @@ class BatchRows(Generic[_Row]):
         key = (merchant_id, number)
         return self.changed.get(key) or self.new.get(key) or self._stored.get(key)
 
+    def made(self, merchant_id: int, number: int) -> _Row | None:
+        """Find a row that this batch made or changed."""
+        key = (merchant_id, number)
+        return self.changed.get(key) or self.new.get(key)
+
     def replace(self, merchant_id: int, number: int, row: _Row) -> None:
         """Put a changed row in place of the one with this key; one that this batch made stays new."""
         key = (merchant_id, number)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,6 +20,9 @@ from farebox.core.pricing.times import CalendarUnit, calendar_bounds
 
 BudgetKey = tuple[int, int]
 """A merchant and the number of the budget, which is that of the first API key that it was for."""
+
+Spent: TypeAlias = tuple[int, int, int]
+"""A merchant, the number of a budget, and how many micros more were spent of each of its limits."""
 
 COUNTED_KINDS: Final = frozenset({Kind.CHARGE, Kind.HOLD})
 RETURNED_KINDS: Final = frozenset({Kind.RELEASE, Kind.EXPIRE, Kind.REFUND})
@@ -130,28 +133,68 @@ def period_of(unit: int, zone: str, at: int) -> tuple[int, int | None]:
     return (0, None) if calendar_unit is None else calendar_bounds(calendar_unit, zone, at)
 
 
+_ENDLESS: Final = 2**63
+"""What a budget without limits leaves: more than any amount."""
+
+
+class BudgetStanding(Struct, gc=False):
+    """How a budget stands at a time, and what was spent of it since it was looked at. Amounts are micros."""
+
+    at: int
+    limits: Sequence[Budget]
+    """As they stood when it was looked at."""
+    room: int
+    """What every limit leaves."""
+    begins_anew: bool
+    """Whether a period begins that differs from the stored one."""
+    spent: int = 0
+    is_spent: bool = False
+    """Whether anything was counted, be it nothing that was to be paid."""
+
+    def spend(self, amount: int) -> None:
+        """Count what a charge or hold takes."""
+        self.spent += amount
+        self.room = max(0, self.room - amount)
+        self.is_spent = True
+
+
 class Budgets:
-    """The budgets that a batch meets, and over them the ones that it changed."""
+    """The budgets that a batch meets, and over them the ones that it changed.
+
+    What charges and holds take is summed up for each, and comes to its rows when these are looked at.
+    """
 
     def __init__(self, stored: Mapping[BudgetKey, Sequence[Budget]]) -> None:
         """Start from the budgets as stored."""
         self._rows = dict(stored)
         self._changed: dict[BudgetKey, Sequence[Budget]] = {}
-        self._standing: dict[BudgetKey, tuple[int, Sequence[Budget], Sequence[Budget]]] = {}
-        """A time, the rows as they were looked at then, and these as they stand at that time."""
+        self._standing: dict[BudgetKey, BudgetStanding] = {}
+
+    def standing(self, key: BudgetKey, at: int) -> BudgetStanding:
+        """Look at a budget as it stands at a time, until something else becomes of it; a batch shares its time."""
+        standing = self._standing.get(key)
+        if standing is None or standing.at != at:
+            limits = found = self._of(key)
+            room, begins_anew = _ENDLESS, False
+            for limit in found:
+                left = limit.amount - limit.spent
+                if period_of(limit.unit, limit.zone, at)[0] > limit.starts_at:
+                    left, begins_anew = limit.amount, True
+                if left < room:
+                    room = left
+            if begins_anew:
+                limits = [limit.at(at) for limit in found]
+            standing = self._standing[key] = BudgetStanding(at, limits, room, begins_anew)
+        return standing
 
     def exceeded(self, key: BudgetKey, amount: int, at: int) -> Budget | None:
         """Find the limit that an amount exceeds; None if it exceeds none.
 
         Of several limits that are exceeded, the one is named that goes on for longest.
         """
-        exceeded = [
-            budget
-            for budget, now in zip(self._of(key), self._at(key, at), strict=True)
-            if amount > max(0, now.amount - now.spent)
-        ]
-        if not exceeded:
+        if amount <= self.standing(key, at).room:
             return None
+        exceeded = [budget for budget in self._of(key) if amount > budget.left(at)]
         endless = [budget for budget in exceeded if budget.unit == BudgetUnit.TOTAL]
         return endless[0] if endless else max(exceeded, key=lambda budget: (budget.ends_at(at) or 0, budget.unit))
 
@@ -170,9 +213,7 @@ class Budgets:
 
     def spend(self, key: BudgetKey, amount: int, at: int) -> None:
         """Count what a charge or hold takes at a time, which must not be before that of any earlier one."""
-        spent = [replace(budget, spent=budget.spent + amount) for budget in self._at(key, at)]
-        self._put(key, spent)
-        self._standing[key] = (at, spent, spent)
+        self.standing(key, at).spend(amount)
 
     def give_back(self, key: BudgetKey, amount: int, counted_at: int) -> None:
         """Take off what goes back of a charge or hold that was counted at a time, unless its period is over."""
@@ -184,19 +225,26 @@ class Budgets:
             ],
         )
 
+    def spent(self) -> list[Spent]:
+        """List how much was spent of the budgets of which that is all that changed."""
+        return [
+            (*key, standing.spent)
+            for key, standing in self._standing.items()
+            if standing.spent and not (standing.begins_anew or key in self._changed)
+        ]
+
     def changed(self) -> list[Budget]:
-        """List the budgets that changed, as they are now."""
+        """List the other budgets that changed, as they are now."""
+        for key, standing in list(self._standing.items()):
+            if standing.begins_anew or key in self._changed:
+                self._of(key)
         return [budget for _, budgets in sorted(self._changed.items()) for budget in budgets]
 
-    def _at(self, key: BudgetKey, at: int) -> Sequence[Budget]:
-        """Return a budget's rows as they stand at a time; a charge asks for them twice, and a batch shares its time."""
-        found = self._of(key)
-        standing = self._standing.get(key)
-        if standing is None or standing[0] != at or standing[1] is not found:
-            standing = self._standing[key] = (at, found, [budget.at(at) for budget in found])
-        return standing[2]
-
     def _of(self, key: BudgetKey) -> Sequence[Budget]:
+        """Return a budget's rows, with what was spent since they were looked at."""
+        standing = self._standing.pop(key, None)
+        if standing is not None and standing.is_spent:
+            self._put(key, [replace(limit, spent=limit.spent + standing.spent) for limit in standing.limits])
         return self._rows.get(key, ())
 
     def _put(self, key: BudgetKey, budgets: Sequence[Budget]) -> None:

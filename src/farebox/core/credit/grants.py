@@ -6,7 +6,7 @@ grants, or gave back to them, stands on it as a text: `1:500000,4:20` is the gra
 spending. A transfer of kind GRANT has the terms instead: `1:100000000;priority=5;expires=1798761600000000;types=a b`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Final, TypeAlias
 
@@ -111,15 +111,36 @@ class Grant(Struct, frozen=True, gc=False):
         """Its terms, as the transfer that brings it tells them."""
         return GrantTerms(self.amount, self.priority, None, self.expires_at, self.types)
 
+    @property
+    def lot(self) -> "GrantLot":
+        """What a request must know of it, as long as it is open."""
+        return GrantLot(self.number, self.left, self.priority, self.expires_at, self.types)
+
+
+class GrantLot(Struct, frozen=True, gc=False):
+    """What a request must know of a grant that it may take from."""
+
+    number: int
+    left: int
+    """Micros."""
+    priority: int = PAID_PRIORITY
+    expires_at: int | None = None
+    types: str | None = None
+
+    @property
+    def order(self) -> Order:
+        """Where it stands in the order of spending."""
+        return order_of(self.number, self)
+
     def pays_for(self, request_type: str) -> bool:
-        """Whether a request of this type may take from it, as long as it is open."""
+        """Whether a request of this type may take from it."""
         return self.types is None or request_type in self.types.split(" ")
 
 
 class FirstGrants(Struct, frozen=True):
-    """The first open grants of a merchant that have something left, in the order of spending."""
+    """The first open grants of a merchant that have something left, by number, in the order of spending."""
 
-    grants: Sequence[Grant] = ()
+    lots: Mapping[int, GrantLot] = {}
     are_all: bool = True
     """Whether no other of the merchant's has anything left."""
 
@@ -134,11 +155,11 @@ class Taking(Struct, frozen=True, gc=False):
     """Whether the amount is covered ahead of all lots that come later."""
 
 
-def take(lots: Iterable[Grant], *, paid: int, request_type: str, amount: int) -> Taking:
+def take(lots: Iterable[GrantLot], *, paid: int, request_type: str, amount: int) -> Taking:
     """Take an amount in the order of spending, as far as there is enough; paid money has its place among the lots.
 
     Args:
-        lots: open grants, in the order of spending.
+        lots: what is left of open grants, in the order of spending.
         paid: the paid money in the wallet; below zero if some of the credit limit is drawn.
         request_type: the type of the request.
         amount: micros.
@@ -192,7 +213,7 @@ def given_between(taken: Parts, first: int, last: int) -> Parts:
     return tuple(found)
 
 
-def order_of(number: int, terms: GrantTerms | Grant) -> Order:
+def order_of(number: int, terms: GrantTerms | Grant | GrantLot) -> Order:
     """Tell where the grant of a number stands in the order of spending."""
     return terms.priority, _NEVER if terms.expires_at is None else terms.expires_at, _GIVEN, number
 

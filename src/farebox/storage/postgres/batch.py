@@ -1,8 +1,8 @@
 """A batch's rows: what most batches need is read in one statement, and what they come to is written in as few."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from farebox.core.accounts import Account
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import Budget, BudgetKey
-from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant
+from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant, GrantLot
 from farebox.core.holds import Hold
 from farebox.core.period_counts import Key
 from farebox.core.prices import Price
@@ -44,6 +44,8 @@ _ACCOUNT_NUMBERS: Final = ACCOUNT.names.index("alerts_count") - 2
 """How many numbers of an account stand before those after its last time: its currency and last hash stand apart."""
 _FIRST: Final = "first"
 """Tags a grant that is one of the first of its merchant in the order of spending."""
+_GrantRow: TypeAlias = tuple[str, bytes, Sequence[Any]]
+"""A grant as the load gives it: its texts in one, its fingerprint, and its numbers."""
 _SQL: Final = sql.statements("postgres")
 _CITUS: Final = sql.statements("citus")
 
@@ -64,13 +66,13 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         *counted_within(reads.now),
         GRANTS_LOADED_MAX,
     )
-    first_grants: list[Grant] = []
+    first_grants: list[_GrantRow] = []
     state = _state_from_rows(found, first_grants)
     await _load_more(connection, reads, state, first_grants)
     return state
 
 
-def _state_from_rows(found: Iterable[Any], first_grants: list[Grant]) -> BatchState:
+def _state_from_rows(found: Iterable[Any], first_grants: list[_GrantRow]) -> BatchState:
     """Sort the rows of the load by what they are; the first grants of those who have given credit are put aside."""
     accounts: dict[int, Account] = {}
     keys: dict[bytes, KeyRecord] = {}
@@ -111,7 +113,7 @@ def _state_from_rows(found: Iterable[Any], first_grants: list[Grant]) -> BatchSt
             request_type, unit, line = name.split("\n")
             counts[merchant_id, request_type, starts_at, unit, line] = units
         elif what == "grant":
-            first_grants.append(_grant_from_parts(name, digest, numbers))
+            first_grants.append((name, digest, numbers))
         elif what == "budget":
             merchant_id, budget_id, unit, amount, *times = numbers
             budget = Budget(merchant_id, budget_id, unit, amount, name, *times)
@@ -155,7 +157,29 @@ def _grant_from_parts(texts: str, fingerprint: bytes, numbers: Sequence[Any]) ->
     return rows.checked_grant_from_row((merchant_id, number, amount, left, *told, *ends))
 
 
-async def _load_more(connection: Connection, reads: ReadSet, state: BatchState, first_grants: Sequence[Grant]) -> None:
+class _FoundGrants(Mapping[tuple[int, int], Grant]):
+    """Grants by merchant and number: each is made of its row, and checked, once somebody asks for it. Few are."""
+
+    def __init__(self, grants: Mapping[tuple[int, int], Grant], found: Mapping[tuple[int, int], _GrantRow]) -> None:
+        self._grants = dict(grants)
+        self._found = {**found, **dict.fromkeys(grants)}
+
+    def __getitem__(self, place: tuple[int, int]) -> Grant:
+        row = self._found[place]
+        if row is not None and place not in self._grants:
+            self._grants[place] = _grant_from_parts(*row)
+        return self._grants[place]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+async def _load_more(
+    connection: Connection, reads: ReadSet, state: BatchState, first_grants: Sequence[_GrantRow]
+) -> None:
     """Read what few batches need, each in a statement of its own."""
     owing = [account.merchant_id for account in state.accounts.values() if account.owed]
     if owing:
@@ -169,27 +193,43 @@ async def _load_more(connection: Connection, reads: ReadSet, state: BatchState, 
     others: list[Grant] = []
     if wanted.complete or wanted.numbers or reads.grant_keys:
         _, others = await _find_grants(connection, reads, replace(wanted, first=()))
-    _put_grants(state, wanted, first_grants, others)
+    found: dict[tuple[int, int], _GrantRow] = {}
+    lots: list[tuple[int, GrantLot]] = []
+    theirs = frozenset(wanted.first)
+    for row in first_grants:
+        merchant_id, number, amount, left, priority, _, expires_at, *_ = row[2]
+        if merchant_id not in theirs:
+            continue
+        if not 0 < left <= amount:
+            raise rows.wrong_lot(merchant_id, number)
+        found[merchant_id, number] = row
+        lots.append((merchant_id, GrantLot(number, left, priority, expires_at, row[0].split("\n", 2)[1] or None)))
+    _put_grants(state, wanted, lots, others)
+    state.grants = _FoundGrants(state.grants, found)
 
 
 async def load_more_grants(connection: Connection, reads: ReadSet, state: BatchState, more: frozenset[int]) -> None:
     """Read the grants that a batch needs anew, all of the merchants in `more` among them."""
     wanted = grants_wanted(state, reads, more)
     if wanted is not None:
-        _put_grants(state, wanted, *await _find_grants(connection, reads, wanted))
+        first, others = await _find_grants(connection, reads, wanted)
+        _put_grants(state, wanted, [(grant.merchant_id, grant.lot) for grant in first], [*first, *others])
 
 
-def _put_grants(state: BatchState, wanted: GrantsWanted, first: Iterable[Grant], others: Iterable[Grant]) -> None:
-    """Put grants into a batch's state: the first ones by merchant, of those of whom they are wanted, and others."""
-    by_merchant: dict[int, list[Grant]] = {merchant_id: [] for merchant_id in wanted.first}
-    for grant in first:
-        if grant.merchant_id in by_merchant:
-            by_merchant[grant.merchant_id].append(grant)
-    for theirs in by_merchant.values():
-        # The statement reads the right ones; in which order their rows come, it does not say.
-        theirs.sort(key=attrgetter("order"))
-    has_more = {merchant_id for merchant_id, theirs in by_merchant.items() if len(theirs) == GRANTS_LOADED_MAX}
-    put_grants(state, wanted, by_merchant, has_more, others)
+def _put_grants(
+    state: BatchState, wanted: GrantsWanted, first: Iterable[tuple[int, GrantLot]], whole: Iterable[Grant]
+) -> None:
+    """Put grants into a batch's state: lots by their merchants, of those of whom the first are wanted, and grants."""
+    theirs: dict[int, list[GrantLot]] = {merchant_id: [] for merchant_id in wanted.first}
+    for merchant_id, lot in first:
+        theirs[merchant_id].append(lot)
+    # The statement reads the right ones; in which order their rows come, it does not say.
+    for lots in theirs.values():
+        if len(lots) > 1:
+            lots.sort(key=attrgetter("order"))
+    by_merchant = {merchant_id: {lot.number: lot for lot in lots} for merchant_id, lots in theirs.items()}
+    has_more = {merchant_id for merchant_id, lots in theirs.items() if len(lots) == GRANTS_LOADED_MAX}
+    put_grants(state, wanted, by_merchant, has_more, whole)
 
 
 async def _find_grants(connection: Connection, reads: ReadSet, wanted: GrantsWanted) -> tuple[list[Grant], list[Grant]]:
@@ -243,9 +283,14 @@ async def _load_for_approvals(connection: Connection, reads: ReadSet, state: Bat
         state.staff = rows.untold_staff(await connection.fetch(_SQL["open_staff"], StaffRole.SUPPORT), told)
 
 
-async def apply(connection: Connection, decision: Decision, *, is_sharded: bool = False) -> None:
-    """Write a decision's rows; the transaction is the caller's. Of sharded tables, a statement writes one."""
-    grants, counts, budgets = decision.changed_grants, decision.period_counts, decision.budgets
+async def apply(connection: Connection, state: BatchState, decision: Decision, *, is_sharded: bool = False) -> None:
+    """Write the rows of what was decided on this state; the transaction is the caller's.
+
+    Of sharded tables, a statement writes one.
+    """
+    grants = [*decision.changed_grants, *rows.spent_grants(decision.spent_grants, state.grants)]
+    counts = decision.period_counts
+    budgets = [*decision.budgets, *rows.spent_budgets(decision.spent_budgets, state.budgets)]
     if 0 < len(decision.transfers) <= SMALL_BATCH_TRANSFERS_MAX and not is_sharded:
         accounts = zip(*map(rows.account_to_row, decision.accounts), strict=True)
         transfers = zip(*map(rows.transfer_to_row, decision.transfers), strict=True)

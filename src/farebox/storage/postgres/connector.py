@@ -197,7 +197,7 @@ class PostgresConnector:
             decision = await _decided(connection, reads, state, decide)
             noted.decided = time.monotonic_ns()
             if decision.changes_anything:
-                await apply(connection, decision, is_sharded=self._shards is not None)
+                await apply(connection, state, decision, is_sharded=self._shards is not None)
             noted.applied = time.monotonic_ns()
             return decision
 

@@ -9,13 +9,15 @@ import msgspec
 
 from farebox.core.accounts import Kind
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
-from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant
+from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant, GrantLot
 from farebox.core.staff_roles import StaffRole
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet, budgets_wanted, counted, grants_wanted
 from farebox.storage import rows, sql
 from farebox.storage.batch_grants import put_grants
 
 _SQL: Final = sql.statements("sqlite")
+_LITTLE: Final = 4
+"""Of a grant of which less than one part of so many is left, a charge may well take all and more."""
 
 
 def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
@@ -76,36 +78,45 @@ def load_grants(cursor: apsw.Cursor, reads: ReadSet, state: BatchState, more: fr
     wanted = grants_wanted(state, reads, more)
     if wanted is None:
         return
-    first, has_more = _first_grants(cursor, wanted.first, reads)
-    others: list[Grant] = []
+    first, has_more = _first_lots(cursor, wanted.first, reads)
+    whole: list[Grant] = []
     if wanted.complete or wanted.numbers or reads.grant_keys:
         many = cursor.executemany
-        others += _grants(many(_SQL["load_all_grants"], [(merchant_id,) for merchant_id in wanted.complete]))
-        others += _grants(many(_SQL["find_grant"], wanted.numbers))
-        others += _grants(many(_SQL["grant_of_key"], reads.grant_keys))
-    put_grants(state, wanted, first, has_more, others)
+        whole += _grants(many(_SQL["load_all_grants"], [(merchant_id,) for merchant_id in wanted.complete]))
+        whole += _grants(many(_SQL["find_grant"], wanted.numbers))
+        whole += _grants(many(_SQL["grant_of_key"], reads.grant_keys))
+    put_grants(state, wanted, first, has_more, whole)
 
 
-def _first_grants(
+def _first_lots(
     cursor: apsw.Cursor, merchant_ids: Sequence[int], reads: ReadSet
-) -> tuple[dict[int, list[Grant]], set[int]]:
+) -> tuple[dict[int, dict[int, GrantLot]], set[int]]:
     """Read the first grants of merchants in the order of spending, and tell of whom there may be more.
 
-    A charge takes from one, or from two if it uses one up, so of a merchant with one charge two are read. If one of
-    them pays for some types alone, the next ones may be asked for as well.
+    A charge takes from one as a rule, so of a merchant with one charge one is read, and of others one more than there
+    are charges. The next ones are read as well where one pays for some types alone, or little is left of the only one.
     """
-    first: dict[int, list[Grant]] = {merchant_id: [] for merchant_id in merchant_ids}
-    charges = Counter([merchant_id for merchant_id, _ in reads.idempotency_keys])
-    limits = {merchant_id: min(charges[merchant_id] + 1, GRANTS_LOADED_MAX) for merchant_id in merchant_ids}
-    limited = []
-    for grant in _grants(cursor.executemany(_SQL["open_grants"], limits.items())):
-        first[grant.merchant_id].append(grant)
-        if grant.types is not None and limits[grant.merchant_id] < GRANTS_LOADED_MAX:
-            limits[grant.merchant_id] = GRANTS_LOADED_MAX
-            limited.append(grant.merchant_id)
-    for merchant_id in limited:
-        first[merchant_id] = _grants(cursor.execute(_SQL["open_grants"], (merchant_id, GRANTS_LOADED_MAX)))
-    return first, {merchant_id for merchant_id, theirs in first.items() if len(theirs) == limits[merchant_id]}
+    first: dict[int, dict[int, GrantLot]] = {merchant_id: {} for merchant_id in merchant_ids}
+    limits = dict.fromkeys(merchant_ids, 1)
+    if len(reads.idempotency_keys) > len(reads.merchant_ids):
+        charges = Counter([merchant_id for merchant_id, _ in reads.idempotency_keys])
+        limits |= {
+            merchant_id: min(count + 1, GRANTS_LOADED_MAX) for merchant_id, count in charges.items() if count > 1
+        }
+    asked: Iterable[tuple[int, int]] = [(merchant_id, limits[merchant_id]) for merchant_id in merchant_ids]
+    while asked:
+        again = {}
+        for merchant_id, amount, number, left, priority, expires_at, types in cursor.executemany(
+            _SQL["first_lots"], asked
+        ):
+            if not 0 < left <= amount:
+                raise rows.wrong_lot(merchant_id, number)
+            first[merchant_id][number] = GrantLot(number, left, priority, expires_at, types)
+            limit = limits[merchant_id]
+            if limit < GRANTS_LOADED_MAX and (types is not None or (limit == 1 and left * _LITTLE < amount)):
+                again[merchant_id] = limits[merchant_id] = GRANTS_LOADED_MAX
+        asked = list(again.items())
+    return first, {merchant_id for merchant_id, lots in first.items() if len(lots) == limits[merchant_id]}
 
 
 def _grants(found: Iterable[tuple[Any, ...]]) -> list[Grant]:
@@ -127,19 +138,17 @@ def apply(cursor: apsw.Cursor, state: BatchState, decision: Decision) -> None:
     if decision.new_grants:
         many(_SQL["insert_grant"], map(rows.grant_to_row, decision.new_grants))
     if decision.changed_grants:
-        spent, changed = rows.grants_to_rows(decision.changed_grants, state.grants)
-        many(_SQL["update_grant_spending"], spent)
-        if changed:
-            many(_SQL["update_grant"], changed)
+        many(_SQL["update_grant"], map(rows.grant_to_row, decision.changed_grants))
+    if decision.spent_grants:
+        many(_SQL["spend_grant"], decision.spent_grants)
     if decision.period_counts:
         many(_SQL["put_period_count"], map(msgspec.structs.astuple, decision.period_counts))
     if decision.shortfalls:
         many(_SQL["put_shortfall"], map(msgspec.structs.astuple, decision.shortfalls))
     if decision.budgets:
-        spent_of, limits = rows.budgets_to_rows(decision.budgets, state.budgets)
-        many(_SQL["add_to_budget"], spent_of)
-        if limits:
-            many(_SQL["update_budget"], limits)
+        many(_SQL["update_budget"], map(msgspec.structs.astuple, decision.budgets))
+    if decision.spent_budgets:
+        many(_SQL["add_to_budget"], decision.spent_budgets)
     if decision.alerts:
         many(_SQL["insert_alert"], map(rows.alert_to_row, decision.alerts))
         many(_SQL["owe_deliveries"], [(alert.merchant_id, alert.number) for alert in decision.alerts])

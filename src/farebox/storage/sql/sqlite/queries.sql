@@ -108,14 +108,18 @@ SELECT {grant} FROM credit_grant WHERE merchant_id = $1 AND is_spendable = 1
 UNION ALL
 SELECT {grant} FROM credit_grant WHERE merchant_id = $1 AND due_at IS NOT NULL AND is_spendable = 0;
 
+-- first_lots: read what a charge must know of the first of a merchant's grants that have something left, with amounts
+SELECT merchant_id, amount, {lot} FROM credit_grant WHERE merchant_id = $1 AND is_spendable = 1
+ORDER BY merchant_id, priority, coalesce(expires_at, 9223372036854775807), number LIMIT $2;
+
 -- insert_grant: add a grant
 INSERT INTO credit_grant ({grant.stored}) VALUES ({grant.values});
 
 -- update_grant: write what became of a grant
 UPDATE credit_grant SET {grant.assigned} WHERE merchant_id = $1 AND number = $2;
 
--- update_grant_spending: write what was spent of a grant of which nothing else has changed
-UPDATE credit_grant SET {grant_spending.assigned} WHERE merchant_id = $1 AND number = $2;
+-- spend_grant: write what is left of a grant of which nothing else has changed; the table refuses more than was given
+UPDATE credit_grant SET remaining = $3 WHERE merchant_id = $1 AND number = $2;
 
 -- put_period_count: write what the requests of a period came to
 INSERT INTO period_count ({period_count.stored}) VALUES ({period_count.values})
