@@ -6,6 +6,7 @@ A CSV has the columns of a transfer. docs/how-to/verify-a-statement.md documents
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
@@ -19,11 +20,13 @@ from farebox.core.prices import Price
 from farebox.core.pricing.rules import QUANTITY_MAX, Rule
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
-from farebox.service.csv_files import csv_lines, csv_row
+from farebox.service.csv_files import csv_lines, defused
 from farebox.service.price_texts import write_rule
 
 FORMAT: Final = "farebox-statement"
 VERSION: Final = 1
+
+_MICROS_PER_SECOND: Final = 1_000_000
 
 KINDS: Final = tuple(dict.fromkeys(KIND_WORDS.values()))
 """Every kind as the API writes it, each once."""
@@ -148,27 +151,38 @@ class TrailerData(Struct, rename="camel", frozen=True, forbid_unknown_fields=Tru
     held: _Balance
 
 
+# A balance before a transfer is the one after the transfer before it, and few prices make many amounts.
+_amount: Final = lru_cache(maxsize=1_024)(format_amount)
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    """Write a time but for its fraction; transfers that follow one another are often of one second."""
+    return inputs.format_time(seconds * _MICROS_PER_SECOND).partition(".")[0]
+
+
 def transfer_data(transfer: Transfer) -> TransferData:
     """Write a transfer as it stands in JSON."""
     kind, amount = transfer.kind, transfer.amount
+    seconds, fraction = divmod(transfer.committed_at, _MICROS_PER_SECOND)
     debit, credit = DEBIT_AND_CREDIT[kind]
     wallet_sign, held_sign = _SIGNS[kind]
     refers_to = transfer.refers_to
     return TransferData(
         transfer_id=transfer.id,
         seq=transfer.seq,
-        committed_at=inputs.format_time(transfer.committed_at),
+        committed_at=f"{_second(seconds)}.{fraction:06d}Z",
         kind=KIND_WORDS[kind],
         debit=debit,
         credit=credit,
-        amount=format_amount(amount),
-        available_before=format_amount(transfer.wallet_after - wallet_sign * amount),
-        available_after=format_amount(transfer.wallet_after),
-        held_before=format_amount(transfer.held_after - held_sign * amount),
-        held_after=format_amount(transfer.held_after),
+        amount=_amount(amount),
+        available_before=_amount(transfer.wallet_after - wallet_sign * amount),
+        available_after=_amount(transfer.wallet_after),
+        held_before=_amount(transfer.held_after - held_sign * amount),
+        held_after=_amount(transfer.held_after),
         type=transfer.request_type,
         quantity=transfer.quantity,
-        unit_price=None if transfer.unit_price is None else format_amount(transfer.unit_price),
+        unit_price=None if transfer.unit_price is None else _amount(transfer.unit_price),
         price_id=None if transfer.price_id is None else chain.price_text(transfer.price_id),
         reference=transfer.reference,
         note=transfer.note,
@@ -180,7 +194,7 @@ def transfer_data(transfer: Transfer) -> TransferData:
         hash=transfer.hash.hex(),
         pricing=transfer.pricing,
         given=transfer.given,
-        uncollected=None if transfer.uncollected is None else format_amount(transfer.uncollected),
+        uncollected=None if transfer.uncollected is None else _amount(transfer.uncollected),
         key_id=None if transfer.key_id is None else ids.public_id(ids.KEY, transfer.key_id),
     )
 
@@ -199,7 +213,8 @@ def price_line_data(price: Price, rule: Rule) -> PriceLineData:
 CSV_COLUMNS: Final = (*TransferData.__struct_encode_fields__, "givenAmount")
 """The names of a transfer's fields as they stand in JSON, in the same order, and what of it was given credit in all."""
 
-_CSV_TEXTS: Final = frozenset({"type", "reference", "note", "idempotencyKey"})
+_CSV_TEXTS: Final = tuple(CSV_COLUMNS.index(name) for name in ("type", "reference", "note", "idempotencyKey"))
+"""The places of the columns that people write."""
 
 
 def csv_header() -> bytes:
@@ -213,6 +228,8 @@ def csv_rows(transfers: Sequence[Transfer]) -> bytes:
 
 
 def _csv_row(transfer: Transfer) -> list[Any]:
-    given = sum(amount for _, amount in read_given(transfer.given))
-    values = (*astuple(transfer_data(transfer)), format_amount(given) if given else None)
-    return csv_row(CSV_COLUMNS, values, texts=_CSV_TEXTS)
+    given = sum(amount for _, amount in read_given(transfer.given)) if transfer.given else 0
+    row = [*astuple(transfer_data(transfer)), format_amount(given) if given else None]
+    for place in _CSV_TEXTS:
+        row[place] = defused(row[place])
+    return row
