@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from benchmarks.ledgers import Acknowledged, WrongLedger
 from benchmarks.rounds import Figure, figure
@@ -18,8 +19,8 @@ from farebox.core import state
 from farebox.core.commands import Charge
 from farebox.core.decide import decide
 from farebox.core.replaying.books import Replay
+from farebox.core.replaying.plain_charges import Row
 from farebox.core.state import BatchState, Decision
-from farebox.core.transfers import Transfer
 from farebox.server import GC_THRESHOLD
 
 BATCHES: Final = (1, 60, 1_000)
@@ -89,7 +90,8 @@ async def measure_replay(bench: Bench, *, rounds: int) -> Figure:
     transfers = await bench.farebox.stores.transfers.page(
         bench.population.members[0].merchant_id, first_seq=1, last_seq=_REPLAYED, limit=_REPLAYED, newest_first=False
     )
-    return figure(_replay_us(transfers) for _ in range(rounds))
+    rows = [astuple(transfer) for transfer in transfers]
+    return figure(_replay_us(rows) for _ in range(rounds))
 
 
 class _Sample(Struct, frozen=True):
@@ -144,13 +146,11 @@ def _database_seconds(bench: Bench) -> float:
     return 0.0 if bench.database_pid is None else tree_seconds(bench.database_pid)
 
 
-def _replay_us(transfers: Sequence[Transfer]) -> float:
+def _replay_us(rows: Sequence[Row]) -> float:
     started = time.perf_counter()
-    replay = Replay(transfers[0].merchant_id)
-    for transfer in transfers:
-        for fault in replay.feed(transfer):
-            raise WrongLedger(fault)
-    return (time.perf_counter() - started) * _MICROSECONDS / len(transfers)
+    for fault in Replay(rows[0][0]).feed_rows(rows):
+        raise WrongLedger(fault)
+    return (time.perf_counter() - started) * _MICROSECONDS / len(rows)
 
 
 def acknowledge(acknowledged: Acknowledged, decision: Decision) -> None:

@@ -218,7 +218,7 @@ def _footprint(results: Results, growth: GrowthResults | None) -> Iterator[Targe
     for engine in ENGINES:
         largest = max((it for it in results.ledgers if it.subject == engine), key=lambda it: it.transfers, default=None)
         rate = None if largest is None else _MICROSECONDS / largest.verify_processor_us
-        yield Target(f"verify, {_NAMES[engine]}", 200_000, rate, "transfers a second and core")
+        yield Target(f"verify, {_NAMES[engine]}", 300_000, rate, "transfers a second and core")
 
 
 def _ratio(one: float | None, other: float | None) -> float | None:

@@ -20,6 +20,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import (
     against,
+    books,
     clients,
     document,
     filling,
@@ -454,6 +455,18 @@ def test_every_statement_of_a_batch_is_measured(
     phases.main()
     told = {line.split("statement ")[1] for line in capsys.readouterr().out.splitlines() if "statement " in line}
     assert {"COMMIT", "account", "load_replay", "insert_transfer", "update_account_spending"} <= told
+
+
+def test_whole_books_are_verified_and_exported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["books", "--transfers", "30", "--merchants", "1", "--rounds", "2"])
+    books.main()
+    _, verified, exported, table = capsys.readouterr().out.splitlines()
+    # There is a top-up as well. An export that can be verified has the terms and the prices, a table has its header.
+    assert "31 lines" in verified
+    assert int(exported.split(" lines,")[0].split()[-1]) > 31
+    assert "32 lines" in table
 
 
 async def test_charges_in_process_are_those_of_the_api(tmp_path: Path) -> None:

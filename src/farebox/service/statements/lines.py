@@ -163,39 +163,38 @@ def _second(seconds: int) -> str:
 
 def transfer_data(transfer: Transfer) -> TransferData:
     """Write a transfer as it stands in JSON."""
-    kind, amount = transfer.kind, transfer.amount
+    kind, amount, price_id, refers_to = transfer.kind, transfer.amount, transfer.price_id, transfer.refers_to
     seconds, fraction = divmod(transfer.committed_at, _MICROS_PER_SECOND)
     debit, credit = DEBIT_AND_CREDIT[kind]
     wallet_sign, held_sign = _SIGNS[kind]
-    refers_to = transfer.refers_to
+    held_after = _amount(transfer.held_after)
+    # In the order of its fields: to name them takes a microsecond more, a sixth of an exported line.
     return TransferData(
-        transfer_id=transfer.id,
-        seq=transfer.seq,
-        committed_at=f"{_second(seconds)}.{fraction:06d}Z",
-        kind=KIND_WORDS[kind],
-        debit=debit,
-        credit=credit,
-        amount=_amount(amount),
-        available_before=_amount(transfer.wallet_after - wallet_sign * amount),
-        available_after=_amount(transfer.wallet_after),
-        held_before=_amount(transfer.held_after - held_sign * amount),
-        held_after=_amount(transfer.held_after),
-        type=transfer.request_type,
-        quantity=transfer.quantity,
-        unit_price=None if transfer.unit_price is None else _amount(transfer.unit_price),
-        price_id=None if transfer.price_id is None else chain.price_text(transfer.price_id),
-        reference=transfer.reference,
-        note=transfer.note,
-        refers_to=None
-        if refers_to is None
-        else ids.book_id(ids.TRANSFER, merchant_id=transfer.merchant_id, seq=refers_to),
-        idempotency_key=transfer.idempotency_key,
-        fingerprint=transfer.fingerprint.hex(),
-        hash=transfer.hash.hex(),
-        pricing=transfer.pricing,
-        given=transfer.given,
-        uncollected=None if transfer.uncollected is None else _amount(transfer.uncollected),
-        key_id=None if transfer.key_id is None else ids.public_id(ids.KEY, transfer.key_id),
+        transfer.id,
+        transfer.seq,
+        f"{_second(seconds)}.{fraction:06d}Z",
+        KIND_WORDS[kind],
+        debit,
+        credit,
+        _amount(amount),
+        _amount(transfer.wallet_after - wallet_sign * amount),
+        _amount(transfer.wallet_after),
+        _amount(transfer.held_after - held_sign * amount) if held_sign else held_after,
+        held_after,
+        transfer.request_type,
+        transfer.quantity,
+        None if transfer.unit_price is None else _amount(transfer.unit_price),
+        None if price_id is None else chain.price_text(price_id),
+        transfer.reference,
+        transfer.note,
+        None if refers_to is None else ids.book_id(ids.TRANSFER, merchant_id=transfer.merchant_id, seq=refers_to),
+        transfer.idempotency_key,
+        transfer.fingerprint.hex(),
+        transfer.hash.hex(),
+        transfer.pricing,
+        transfer.given,
+        None if transfer.uncollected is None else _amount(transfer.uncollected),
+        None if transfer.key_id is None else ids.public_id(ids.KEY, transfer.key_id),
     )
 
 
