@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core.accounts import Kind
-from farebox.core.credit.budgets import Budget, BudgetUnit, period_of
+from farebox.core.credit.budgets import Budget, Budgets, BudgetUnit, period_of
 from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.transfers import Transfer
 
@@ -41,6 +41,14 @@ def test_days_weeks_and_months_are_those_of_a_zone(unit: BudgetUnit, zone: str, 
 
 def test_a_limit_in_all_has_one_period_without_end() -> None:
     assert (0, None) == period_of(BudgetUnit.TOTAL, "UTC", FRIDAY)
+
+
+def test_a_free_request_fits_into_a_budget_that_was_lowered_below_what_was_spent() -> None:
+    week = replace(DAY, unit=BudgetUnit.WEEK, starts_at=period_of(BudgetUnit.WEEK, "UTC", FRIDAY)[0], amount=2 * UNIT)
+    budgets = Budgets({(1, KEY): [DAY, week]})
+    assert 0 == budgets.standing((1, KEY), FRIDAY).room == budgets.left((1, KEY), FRIDAY)
+    assert budgets.exceeded((1, KEY), 0, FRIDAY) is None
+    assert week == budgets.exceeded((1, KEY), 1, FRIDAY)
 
 
 def _move(seq: int, kind: Kind, units: int, **fields: Any) -> Transfer:

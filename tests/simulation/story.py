@@ -468,7 +468,7 @@ class Story:
                 for number, _ in read_given(item.given):
                     grant = grants[item.merchant_id, number]
                     assert grant.starts_at <= item.committed_at < (grant.expires_at or item.committed_at + 1)
-                    assert grant.pays_for(item.request_type)
+                    assert grant.lot.pays_for(item.request_type)
         # By now whatever has an end is over.
         for grant in rows["grants"]:
             assert grant.state == GrantState.ENDED or (grant.state == GrantState.OPEN and grant.expires_at is None)

@@ -180,8 +180,9 @@ class Budgets:
                 left = limit.amount - limit.spent
                 if period_of(limit.unit, limit.zone, at)[0] > limit.starts_at:
                     left, begins_anew = limit.amount, True
+                # Nothing is left of a limit that was lowered below what was spent.
                 if left < room:
-                    room = left
+                    room = max(0, left)
             if begins_anew:
                 limits = [limit.at(at) for limit in found]
             standing = self._standing[key] = BudgetStanding(at, limits, room, begins_anew)
