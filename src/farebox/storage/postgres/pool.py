@@ -121,8 +121,9 @@ class Pool:
         """Ensure that COMMIT means durable, and prepare what begins a batch, unless there is no schema yet."""
         connection.generation = self._generation
         await connection.execute(_ENSURE_DURABILITY)
+        statements = sql.statements("citus" if self._limits.is_sharded else "postgres")
         with suppress(asyncpg.UndefinedTableError):
-            await connection.execute(f"PREPARE lock_accounts AS {sql.statements('postgres')['lock_accounts']}")
+            await connection.execute(f"PREPARE lock_accounts AS {statements['lock_accounts']}")
 
 
 def _leads_nowhere(error: BaseException) -> bool:

@@ -1,6 +1,14 @@
 -- What Citus takes in another shape than a plain PostgreSQL: a statement changes one table, and one that reads rows of
 -- several merchants has to name the shard that they are in.
 
+-- lock_accounts: lock the accounts of a batch in sorted order, and let their shard stay where it is until the batch ends
+-- A shard that is moved or split leaves locks of rows behind, but waits for whoever has changed something in it, be it no
+-- row at all.
+WITH kept AS (
+    UPDATE account SET seq = seq WHERE merchant_id = ANY($1::bigint[]) AND seq < 0 RETURNING 1
+)
+SELECT 1 FROM account WHERE merchant_id = ANY($1::bigint[]) ORDER BY merchant_id FOR UPDATE;
+
 -- insert_into_transfer: append transfers, given as columns
 INSERT INTO transfer ({transfer.stored})
 SELECT {transfer.unnest};
