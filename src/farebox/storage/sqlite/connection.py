@@ -88,8 +88,6 @@ def connect(
     connection.set_busy_timeout(max(busy_timeout_ms, READER_BUSY_TIMEOUT_MS))
     # Plans suit any values. Else SQLite looks at those of some statements, and compiles them anew for each other value.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    if os.environ.get("PS"):
-        connection.pragma("page_size", int(os.environ["PS"]))
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("foreign_keys", True)
