@@ -34,6 +34,8 @@ from farebox.storage.sqlite import SqliteConnector, batch
 
 STEPS: Final = ("name what to load", "BEGIN", "load", "decide", "write", "COMMIT")
 _MICROSECONDS: Final = 1e6
+_SQL: Final = sql.statements("sqlite")
+_NAMES: Final = {_SQL[name]: name for name in _SQL}
 
 
 def main() -> None:
@@ -63,22 +65,20 @@ class _TimedCursor:
     """Runs statements, and notes what each has cost."""
 
     def __init__(self, cursor: apsw.Cursor) -> None:
-        statements = sql.statements("sqlite")
         self._cursor = cursor
-        self._names = {statements[name]: name for name in statements}
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def execute(self, statement: str, *values: Any) -> Any:
         started = time.thread_time()
         found = self._cursor.execute(statement, *values)
-        self.seconds[self._names.get(statement, statement)] += time.thread_time() - started
+        self.seconds[_NAMES.get(statement, statement)] += time.thread_time() - started
         return found
 
     def executemany(self, statement: str, rows: Iterable[Any]) -> Iterable[Any]:
         made = list(rows)
         started = time.thread_time()
         found = self._cursor.executemany(statement, made).fetchall()
-        self.seconds[self._names.get(statement, statement)] += time.thread_time() - started
+        self.seconds[_NAMES.get(statement, statement)] += time.thread_time() - started
         return iter(found)
 
 

@@ -12,7 +12,7 @@ from farebox.core.alerts import Alert
 from farebox.core.approvals import Approval, ApprovalMail, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import Budget, BudgetKey, Spent
-from farebox.core.credit.grants import Grant
+from farebox.core.credit.grants import Grant, GrantLot
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.invariants import InvariantViolation, check_account, check_grant, check_hold
@@ -280,9 +280,17 @@ def spent_grants(spent: Iterable[tuple[int, int, int]], stored: Mapping[tuple[in
         yield msgspec.structs.replace(stored[merchant_id, number], left=left)
 
 
-def wrong_lot(merchant_id: int, number: int) -> InvariantViolation:
-    """Tell that what is left of a grant, which is to be spent, breaks a rule."""
-    return InvariantViolation(f"merchant {merchant_id}: more is left of grant {number} than was given, or nothing")
+def checked_lot(
+    merchant_id: int, amount: int, number: int, left: int, priority: int, expires_at: int | None, types: str | None
+) -> GrantLot:
+    """Make what a charge must know of a grant of `amount` that has something left.
+
+    Raises:
+        InvariantViolation: more is left of it than was given, or nothing.
+    """
+    if not 0 < left <= amount:
+        raise InvariantViolation(f"merchant {merchant_id}: more is left of grant {number} than was given, or nothing")
+    return GrantLot(number, left, priority, expires_at, types)
 
 
 def book_from_rows(

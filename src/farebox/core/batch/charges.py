@@ -20,7 +20,6 @@ from farebox.core.book import Book
 from farebox.core.chain import link
 from farebox.core.commands import Caller, Charge, Payer
 from farebox.core.credit.budgets import BudgetKey
-from farebox.core.credit.grants import GrantLot
 from farebox.core.credit.shortfalls import Above
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import OK, Outcome
@@ -34,7 +33,6 @@ FindBook: TypeAlias = Callable[[Charge], Book | None]
 
 _REFUSE: Final = Above.REFUSE
 _CHARGE: Final = int(Kind.CHARGE)
-_NO_RUN: Final = (None, None)
 
 
 class _Run(Struct, frozen=True, gc=False):
@@ -84,17 +82,14 @@ class PlainCharges:
         ):
             return None
         place = (command.payer, command.request_type, command.quantity, command.caller)
-        run = self._runs.get(place)
-        if run is not None:
-            lot = self._grants.lot_for(run.book, command.request_type, run.form.amount) if run.is_given else None
-        elif place in self._runs:
+        try:
+            run = self._runs[place]
+        except KeyError:
+            run = self._runs[place] = self._begun(command, find_book)
+        if run is None:
             return None
-        else:
-            run, lot = self._begun(command, find_book)
-            self._runs[place] = run
-            if run is None:
-                return None
         book, form = run.book, run.form
+        lot = self._grants.lot_for(book, form.request_type, form.amount) if run.is_given else None
         key = (book.merchant_id, command.idempotency_key)
         # Other commands of the batch may change these; they change nothing that a run begins with.
         if (
@@ -120,27 +115,26 @@ class PlainCharges:
         transfer = self._posted[key] = _post(book, form, self._now, key[1], fingerprint, reference, given)
         return Outcome(OK, transfer)
 
-    def _begun(self, command: Charge, find_book: FindBook) -> tuple[_Run | None, GrantLot | None]:
-        """Look up and check what a run has in common, and find the grant that pays first; no run if it is not plain."""
+    def _begun(self, command: Charge, find_book: FindBook) -> _Run | None:
+        """Look up and check what a run has in common; None if it is not plain."""
         state, caller, request_type = self._state, command.caller, command.request_type
         if caller is not None and caller_refusal(command, caller, state.keys.get(caller.digest), self._now):
-            return _NO_RUN
+            return None
         book = find_book(command)
         if book is None:
-            return _NO_RUN
+            return None
         digest = command.payer.digest
         key = None if digest is None else state.keys[digest]
         price = state.price(book.merchant_id, request_type)
         if type(price) is Outcome or price.unit_price is None or price.rule is not None:
-            return _NO_RUN
+            return None
         amount = price.unit_price * command.quantity
         if not 0 < amount <= AMOUNT_MICROS_MAX:
-            return _NO_RUN
+            return None
         is_given = book.given > 0
-        lot = self._grants.lot_for(book, request_type, amount) if is_given else None
         # To begin a run is what costs, so one that no grant will pay for is left at once.
-        if is_given and lot is None:
-            return _NO_RUN
+        if is_given and self._grants.lot_for(book, request_type, amount) is None:
+            return None
         form = charge_form(
             book.merchant,
             amount=amount,
@@ -153,7 +147,7 @@ class PlainCharges:
         )
         plain = command if command.reference is None else replace(command, reference=None)
         budget = None if key is None or key.budget_id is None else (book.merchant_id, key.budget_id)
-        return _Run(book, form, plain.fingerprint(), budget, is_given), lot
+        return _Run(book, form, plain.fingerprint(), budget, is_given)
 
 
 def _post(

@@ -218,12 +218,12 @@ class BatchGrants:
                 return lot if lot.left >= amount else None
         return None
 
-    def use_lot(self, book: Book, lot: GrantLot, amount: int) -> str:
+    def use_lot(self, book: Book, lot: GrantLot, amount: int) -> str | None:
         """Take the whole of what a request takes from one grant, and tell so as a transfer does."""
         merchant_id = book.merchant_id
         self._take(merchant_id, self._lots[merchant_id], lot, amount)
         book.given -= amount
-        return f"{lot.number}:{amount}"
+        return write_given(((lot.number, amount),))
 
     def given_between(self, transfer: Transfer, first: int, last: int) -> Parts:
         """Tell what of grants there is between two places of what a transfer took, counted in micros."""

@@ -21,8 +21,7 @@ class BatchRows(Generic[_Row]):
         return iter({**self._stored, **self.new, **self.changed}.values())
 
     def get(self, merchant_id: int, number: int) -> _Row | None:
-        key = (merchant_id, number)
-        return self.changed.get(key) or self.new.get(key) or self._stored.get(key)
+        return self.made(merchant_id, number) or self._stored.get((merchant_id, number))
 
     def made(self, merchant_id: int, number: int) -> _Row | None:
         """Find a row that this batch made or changed."""

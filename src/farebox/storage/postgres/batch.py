@@ -162,19 +162,19 @@ class _FoundGrants(Mapping[tuple[int, int], Grant]):
 
     def __init__(self, grants: Mapping[tuple[int, int], Grant], found: Mapping[tuple[int, int], _GrantRow]) -> None:
         self._grants = dict(grants)
-        self._found = {**found, **dict.fromkeys(grants)}
+        self._found = found
 
     def __getitem__(self, place: tuple[int, int]) -> Grant:
-        row = self._found[place]
-        if row is not None and place not in self._grants:
-            self._grants[place] = _grant_from_parts(*row)
-        return self._grants[place]
+        grant = self._grants.get(place)
+        if grant is None:
+            grant = self._grants[place] = _grant_from_parts(*self._found[place])
+        return grant
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(self._found)
+        return iter({**self._found, **self._grants})
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._found.keys() | self._grants.keys())
 
 
 async def _load_more(
@@ -200,10 +200,9 @@ async def _load_more(
         merchant_id, number, amount, left, priority, _, expires_at, *_ = row[2]
         if merchant_id not in theirs:
             continue
-        if not 0 < left <= amount:
-            raise rows.wrong_lot(merchant_id, number)
+        types = row[0].split("\n", 2)[1] or None
         found[merchant_id, number] = row
-        lots.append((merchant_id, GrantLot(number, left, priority, expires_at, row[0].split("\n", 2)[1] or None)))
+        lots.append((merchant_id, rows.checked_lot(merchant_id, amount, number, left, priority, expires_at, types)))
     _put_grants(state, wanted, lots, others)
     state.grants = _FoundGrants(state.grants, found)
 

@@ -106,14 +106,12 @@ def _first_lots(
     asked: Iterable[tuple[int, int]] = [(merchant_id, limits[merchant_id]) for merchant_id in merchant_ids]
     while asked:
         again = {}
-        for merchant_id, amount, number, left, priority, expires_at, types in cursor.executemany(
-            _SQL["first_lots"], asked
-        ):
-            if not 0 < left <= amount:
-                raise rows.wrong_lot(merchant_id, number)
-            first[merchant_id][number] = GrantLot(number, left, priority, expires_at, types)
+        for row in cursor.executemany(_SQL["first_lots"], asked):
+            merchant_id, amount = row[:2]
+            lot = rows.checked_lot(*row)
+            first[merchant_id][lot.number] = lot
             limit = limits[merchant_id]
-            if limit < GRANTS_LOADED_MAX and (types is not None or (limit == 1 and left * _LITTLE < amount)):
+            if limit < GRANTS_LOADED_MAX and (lot.types is not None or (limit == 1 and lot.left * _LITTLE < amount)):
                 again[merchant_id] = limits[merchant_id] = GRANTS_LOADED_MAX
         asked = list(again.items())
     return first, {merchant_id for merchant_id, lots in first.items() if len(lots) == limits[merchant_id]}

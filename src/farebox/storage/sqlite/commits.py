@@ -67,12 +67,12 @@ class Commits:
         """Start nothing yet."""
         self._queue: SimpleQueue[Commit | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        # The thread ends with this, should nobody close it.
+        weakref.finalize(self, self._queue.put, None)
 
     def begin(self, connection: apsw.Connection) -> Commit:
         """Begin to commit a connection's transaction."""
         if self._thread is None:
-            # It ends with this, should nobody close it.
-            weakref.finalize(self, self._queue.put, None)
             self._thread = threading.Thread(target=_work, args=(self._queue,), name=THREAD_NAME, daemon=True)
             self._thread.start()
         commit = Commit(connection)
@@ -84,7 +84,7 @@ class Commits:
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
-            self._thread, self._queue = None, SimpleQueue()
+            self._thread = None
 
 
 def _work(queue: "SimpleQueue[Commit | None]") -> None:
