@@ -363,7 +363,7 @@ async def test_what_was_spent_is_counted_once_while_it_is_rolled_up(engine: Engi
     while not rolling_up.done():
         await limit(stores, (BudgetUnit.DAY, 1_000))
         seen.add((await spent(stores))[BudgetUnit.DAY])
-        # Whoever asks SQLite for its lock again at once keeps it.
+        # Asked for again at once, SQLite's lock would stay with the asker.
         await asyncio.sleep(PAUSE_S)
     await rolling_up
     await other.connector.close()
