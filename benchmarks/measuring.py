@@ -19,7 +19,7 @@ from benchmarks.pgbench import PgbenchResult
 from benchmarks.report import progress
 from benchmarks.results import LedgerResult, Machine, Plan, Results
 from benchmarks.rounds import Figure, figure
-from benchmarks.serving import serving
+from benchmarks.serving import running, serving
 from benchmarks.shapes import ShapeResult
 from benchmarks.workload import Population, populate
 from farebox.core.money import format_amount
@@ -197,7 +197,7 @@ def _serving_baseline(seeded: Sequence[Seeded], engines: Sequence[Engine]) -> It
             continue
         url = engine.create()
         uvloop.run(baseline.seed(url, it.population))
-        with serving(baseline.TARGET, url) as server:
+        with running(lambda port: ["-m", "benchmarks.serve_by_granian", baseline.TARGET, str(port)], url) as server:
             told = Acknowledged()
             yield [Subject(BASELINE, server, it.population, it.facts.pid, told, over_http.BASELINE_WHATS)]
         uvloop.run(baseline.verify(url, told))

@@ -35,7 +35,6 @@ from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
-from farebox.web.stopping import Stopping
 from farebox.web.watch import RequestWatch
 
 METRICS: Final = "metrics"
@@ -67,8 +66,8 @@ async def _case(folder: Path, name: str, *, observed_by: str = "") -> AsyncItera
     metrics = ServerMetrics(farebox, live) if has_metrics else None
 
     @asynccontextmanager
-    async def lifespan(_: object) -> AsyncIterator[None]:
-        yield
+    async def lifespan(_: object) -> AsyncIterator[dict[str, object]]:
+        yield {}
 
     traces = None
     if observed_by == TRACES:
@@ -85,7 +84,6 @@ async def _case(folder: Path, name: str, *, observed_by: str = "") -> AsyncItera
             cors_origins=(),
             lifespan=lifespan,
             live=live,
-            stopping=Stopping(),
             watch=RequestWatch(addresses, note=None if metrics is None else metrics.counts.note_request),
         )
         yield _Case(app if traces is None else TracedApp(app, traces), population.members, population.service_key)

@@ -1,39 +1,27 @@
-"""A server to be measured: `python -m benchmarks.serve TARGET PORT PROCESSES` serves as `farebox serve` does.
-
-It stops when its standard input closes, so that it never outlives the benchmark that started it.
-"""
+"""A server to be measured: `python -m benchmarks.serve TARGET PORT PROCESSES` serves as `farebox serve` does."""
 
 import os
-import signal
 import sys
-import threading
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
+from benchmarks.parent import stop_with_parent
+from farebox.cli.serving.first_process import FirstProcess
+from farebox.handover import bound_sockets
+from farebox.http.limits import HTTP_LIMITS
 
 
 def main() -> None:
     """Serve until told to stop."""
     target, port, processes = sys.argv[1:]
-    threading.Thread(target=_stop_with_parent, daemon=True).start()
-    Granian(
+    stop_with_parent()
+    FirstProcess(
         target,
-        port=int(port),
+        bound_sockets("127.0.0.1", int(port), int(processes)),
+        os.environ,
         workers=int(processes),
-        factory=True,
-        interface=Interfaces.ASGI,
-        loop=Loops.uvloop,
-        http=HTTPModes.http1,
-        websockets=False,
-        log_access=False,
+        limits=HTTP_LIMITS,
+        connections_max=HTTP_LIMITS.connections,
+        is_replacing=False,
     ).serve()
-
-
-def _stop_with_parent() -> None:
-    # Not through sys.stdin: a worker is forked, and would wait for ever for the lock that a reader of it holds.
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -11,13 +11,14 @@ from starlette.types import ASGIApp
 from farebox.background import DELIVERY_LIMITS, DeliveryLimits, background_work
 from farebox.bootstrap import Farebox, ensure_tracing, gate_rules
 from farebox.config import Settings
+from farebox.http.limits import HTTP_LIMITS, HttpLimits
+from farebox.http.worker import AT_STOP
 from farebox.metrics import definitions
 from farebox.metrics.ledger import RISK_REST_SECONDS, LedgerFigures
 from farebox.metrics.port import MetricsPort
 from farebox.metrics.server import Metrics
 from farebox.metrics.slots import WRITE_SECONDS, server_folder
 from farebox.observe import configure_logging
-from farebox.processes import hold_signals, stop_once
 from farebox.service.gate.gate import Gate
 from farebox.service.gate.rules import Matcher, Rules
 from farebox.service.gate.tokens import GateSigner
@@ -25,12 +26,10 @@ from farebox.service.periodic import Periodic, running
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
 from farebox.web.gate.app import GateApp
-from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.metrics import is_shown
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
-from farebox.web.stopping import Stopping
 from farebox.web.watch import RequestWatch
 
 if TYPE_CHECKING:
@@ -113,22 +112,17 @@ def web_app(
     delivery_limits: DeliveryLimits = DELIVERY_LIMITS,
 ) -> ASGIApp:
     """Make the application of one server process, from the process's own settings."""
-    hold_signals()
     settings = Settings.load()
     configure_logging(is_json=settings.log_format == "json", secrets=settings.secrets)
     ensure_tracing(settings)
     rules = gate_rules(settings)
     farebox = build(settings)
-    live, stopping = Live(), Stopping()
+    live = Live()
     metrics = ServerMetrics(farebox, live) if settings.has_metrics else None
     traces = _traces(farebox) if settings.tracing.is_on else None
 
-    def begin_to_stop() -> None:
-        stopping.begin()
-        live.close()
-
     @asynccontextmanager
-    async def lifespan(_: object) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[Mapping[str, object]]:
         async with AsyncExitStack() as stack:
             steps = background_work(farebox, delivery_limits)
             if metrics is not None:
@@ -139,8 +133,7 @@ def web_app(
             if metrics is not None:
                 await stack.enter_async_context(metrics.listening())
             _settle_garbage_collector()
-            stop_once(begin_to_stop, unread_seconds_max=http_limits.unread_seconds)
-            yield
+            yield {AT_STOP: live.close}
         if traces is not None:
             await asyncio.to_thread(traces.close)
 
@@ -154,7 +147,6 @@ def web_app(
         cors_origins=settings.cors_origins,
         lifespan=lifespan,
         live=live,
-        stopping=stopping,
         http_limits=http_limits,
         gate=gate_app(farebox, rules, limits),
         watch=RequestWatch(

@@ -39,11 +39,16 @@ async def _working(first: psutil.Process, *, workers: int, without: int = 0) -> 
     """Wait until so many processes are at work, one of a certain number not among them, and return them."""
     async with asyncio.timeout(TIMEOUT_S):
         while True:
-            # A process that is alone in itself has not got as far as listening, or to signals either.
-            found = [child for child in first.children() if child.pid != without and child.num_threads() > 1]
+            found = [child for child in first.children() if child.pid != without and _is_listening(child)]
             if len(found) == workers:
                 return found
             await asyncio.sleep(0.02)
+
+
+def _is_listening(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return any(each.status == psutil.CONN_LISTEN for each in process.net_connections())
+    return False
 
 
 async def _check(farebox: Farebox, seeds: Seeds, charged: int) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from starlette.types import Receive, Scope
 
+from farebox.http.limits import HTTP_LIMITS
 from farebox.service.statements.lines import KINDS
 from farebox.services import Services
 from farebox.web.api.charge_batches import ChargeBatchEndpoints, _lines
@@ -17,7 +18,6 @@ from farebox.web.body import BODY_BYTES_MAX, media_type, read_body
 from farebox.web.client_address import FORWARDED_MAX, Addresses, source_of
 from farebox.web.decoding import BodyDecoder, decode_query
 from farebox.web.envelope import ApiError
-from farebox.web.http_limits import HTTP_LIMITS
 from farebox.web.schemas import admin, destinations, grants, quotes, reading, spending, statement
 from tests.fuzz.making import (
     Make,

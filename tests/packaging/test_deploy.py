@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from farebox.cli.main import cli
 from farebox.config import Settings
-from farebox.processes import STOP_SECONDS_MAX
+from farebox.http.worker import STOP_SECONDS_MAX
 from tests.docs.pages import blocks
 from tests.support import plain_http
 from tests.support.debian import find_program

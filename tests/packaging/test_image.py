@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from farebox.cli.main import cli
-from farebox.processes import STOP_SECONDS_MAX
+from farebox.http.worker import STOP_SECONDS_MAX
 from tests.support.server import Server, seeded
 from tools.image_steps.dockerfile import Stage, is_sent, stages
 from tools.release.distributions import MADE_FROM, ROOT

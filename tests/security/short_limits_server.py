@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from farebox import server
 from farebox.cli.main import cli
 from farebox.cli.serving.serve import make_command
-from farebox.web.http_limits import HttpLimits
+from farebox.http.limits import HttpLimits
 
 LIMITS: Final = HttpLimits(
     connections=20, head_seconds=2, body_seconds=1, pause_seconds=2, unwanted_seconds=1, unread_seconds=2

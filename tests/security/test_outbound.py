@@ -20,7 +20,10 @@ CALLERS: Final = {
     # It listens for what asks for metrics.
     "metrics/port.py": {"socket"},
     # A server's first process listens; its workers take connections, and those of a successor get the same sockets.
-    **{name: {"socket"} for name in ("cli/serving/first_process.py", "connections.py", "handover.py")},
+    **{
+        name: {"socket"}
+        for name in ("cli/serving/first_process.py", "handover.py", "http/listener.py", "http/worker.py")
+    },
     # A ledger is copied to the database that the command names.
     "moving/postgres_database.py": {"asyncpg"},
     # It asks the server that the settings name how it is.

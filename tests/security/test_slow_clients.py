@@ -15,9 +15,9 @@ from typing import Any, Final
 import psutil
 import pytest
 
+from farebox.http.limits import HTTP_LIMITS
 from farebox.web.body_timeout import BODY_BYTES_PER_SECOND, BodyReader, BodyTimeouts
 from farebox.web.envelope import ApiError
-from farebox.web.http_limits import HTTP_LIMITS
 from tests.security import short_limits_server
 from tests.support import plain_http
 from tests.support.server import Seeds, Server, seeded

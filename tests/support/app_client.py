@@ -12,15 +12,14 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp
 
 from farebox.bootstrap import Farebox
+from farebox.http.limits import HTTP_LIMITS, HttpLimits
 from farebox.server import gate_app
 from farebox.service.gate.rules import Rules
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
-from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
-from farebox.web.stopping import Stopping
 from farebox.web.watch import RequestWatch
 
 Headers = Iterable[tuple[str | bytes, str | bytes]]
@@ -252,8 +251,8 @@ async def open_client(
     """Make a client of the application over these parts, which run already; without `limits` it has none."""
 
     @asynccontextmanager
-    async def lifespan(_: object) -> AsyncIterator[None]:
-        yield
+    async def lifespan(_: object) -> AsyncIterator[dict[str, object]]:
+        yield {}
 
     app = create_app(
         farebox.services,
@@ -263,7 +262,6 @@ async def open_client(
         cors_origins=cors_origins,
         lifespan=lifespan,
         live=live or Live(),
-        stopping=Stopping(),
         http_limits=http_limits,
         gate=gate_app(farebox, gate_rules, limits),
         watch=watch,

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.http.limits import HttpLimits
 from farebox.service import parsing
 from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.ledger.operations import ROOM_PAUSES, Operations
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from farebox.storage.interface import StoreUnavailable
-from farebox.web.http_limits import HttpLimits
 from tests.support.app_client import JSON, NDJSON, AppClient, Headers, Reply, open_client
 from tests.support.effort import examples
 from tests.support.server import Seeds, seed

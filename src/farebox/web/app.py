@@ -1,7 +1,7 @@
 """The application: the API's paths, its description, health, and answers to errors outside of endpoints."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import Final
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from farebox.http.limits import HTTP_LIMITS, HttpLimits
 from farebox.services import Services
 from farebox.web.api import routes
 from farebox.web.api_route import Route as ApiRoute
@@ -24,7 +25,6 @@ from farebox.web.endpoint import Endpoint
 from farebox.web.envelope import api_error, error_body, error_headers, path_is_api
 from farebox.web.gate.app import GATE_PREFIX, GateApp
 from farebox.web.health import health_routes
-from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.key_check import KeyCheck
 from farebox.web.metrics import Answer, metrics_route
 from farebox.web.openapi import document
@@ -38,7 +38,6 @@ from farebox.web.pages.table import page_routes
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
 from farebox.web.routing import Resource, exact_route, not_found, plain_path
-from farebox.web.stopping import Stopping, closing
 from farebox.web.watch import RequestWatch
 
 _BODILESS: Final = frozenset({"GET", "HEAD"})
@@ -52,9 +51,8 @@ def create_app(
     limits: Limits,
     throttle: SignInThrottle,
     cors_origins: tuple[str, ...],
-    lifespan: Callable[[object], AbstractAsyncContextManager[None]],
+    lifespan: Callable[[object], AbstractAsyncContextManager[Mapping[str, object]]],
     live: Live,
-    stopping: Stopping,
     http_limits: HttpLimits = HTTP_LIMITS,
     gate: GateApp | None = None,
     watch: RequestWatch | None = None,
@@ -68,9 +66,8 @@ def create_app(
         limits: how much of the API each key and address may have.
         throttle: how often each address and account may try to sign in.
         cors_origins: the browsers' origins that may read the API.
-        lifespan: opens the database and starts the workers, and ends them.
+        lifespan: opens the database and starts the workers, and ends them; it gives the application's state.
         live: what pages follow; to be closed as soon as the process is told to stop.
-        stopping: whether connections are kept; to be told as soon as the process is told to stop.
         http_limits: what connections may have.
         gate: answers under /gate/; without one nothing does.
         watch: is told what requests came to.
@@ -108,7 +105,6 @@ def create_app(
         BodyTimeouts(http_limits),
         gate,
         watch or RequestWatch(addresses),
-        stopping,
     )
 
 
@@ -138,21 +134,17 @@ class _Front:
         timeouts: BodyTimeouts,
         gate: GateApp | None,
         watch: RequestWatch,
-        stopping: Stopping,
     ) -> None:
         self._endpoints = endpoints
         self._rest = rest
         self._timeouts = timeouts
         self._gate = gate
         self._watch = watch
-        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        if self._stopping.is_stopping:
-            send = closing(send)
         request = self._watch.begin(scope)
         app: ASGIApp | None = self._endpoints.get(scope["path"])
         body = None

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from starlette.types import Message, Receive
 
+from farebox.http.limits import HttpLimits
 from farebox.web.envelope import ApiError
-from farebox.web.http_limits import HttpLimits
 
 BODY_BYTES_PER_SECOND: Final = 64 * 1024
 """A body gets a second more for so much of it as has come, so that a large one may come over a slow line."""

@@ -18,8 +18,8 @@ from farebox.cli.doctor.asking import asked_health
 from farebox.cli.doctor.database_checks import sqlite_file
 from farebox.cli.doctor.findings import MIB, CheckContext, Finding, error, ok, warn
 from farebox.cli.serving.serve import FILES_BESIDE_CONNECTIONS, port_problem
+from farebox.http.limits import HTTP_LIMITS
 from farebox.setting_types import url_host
-from farebox.web.http_limits import HTTP_LIMITS
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _NETWORK_KINDS: Final = frozenset(

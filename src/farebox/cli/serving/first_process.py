@@ -1,39 +1,35 @@
 """The first process of `farebox serve`: it holds the sockets, starts the workers, and is followed by another one."""
 
+import importlib
+import logging
+import multiprocessing
 import os
+import signal
 import socket
-import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Final
-
-from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.mp import MPServer
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Final
 
 from farebox.handover import Listening, start_successor, tell_service_manager
-from farebox.processes import STOP_SECONDS_MAX, family
-from farebox.web.http_limits import HttpLimits
+from farebox.http.family import Family, hold_signals_in_children
+from farebox.http.lifespan import StartFailed
+from farebox.http.limits import HttpLimits
+from farebox.http.worker import STOP_SECONDS_MAX, run
 
-BACKLOG: Final = 2_048
-"""How many connections wait to be accepted."""
+REPLACED_SECONDS_MIN: Final = 3.5
+"""How long a process lives that took another one's place, lest the server give up."""
 
-HEAD_BYTES_MAX: Final = 64 * 1024
-"""How long a request's head may be, and how much of a connection is read ahead."""
-
-_EXIT_POLL_SECONDS: Final = 0.01
 _IDLE_SECONDS_MORE: Final = 5
+_POLL_SECONDS: Final = 0.01
+_FAILED: Final = 1
+
+_log = logging.getLogger("farebox.server")
 
 
-class FirstProcess(MPServer):
-    """A server that keeps its sockets, and waits for its workers to have ended before it says that one did not.
-
-    granian joins each worker in two threads at once, and of the two the one that comes second still takes it for alive:
-    it would warn that it kills a worker that has just ended well. And it would have each worker bind a socket of its
-    own, whose waiting connections end with it.
-    """
+class FirstProcess:
+    """Starts workers on its sockets, replaces one that ends by itself, and stops them all."""
 
     def __init__(
         self,
@@ -45,6 +41,7 @@ class FirstProcess(MPServer):
         limits: HttpLimits,
         connections_max: int,
         is_replacing: bool,
+        drain_seconds: int = 0,
     ) -> None:
         """Prepare.
 
@@ -56,90 +53,125 @@ class FirstProcess(MPServer):
             limits: what connections may have.
             connections_max: how many a worker has at once.
             is_replacing: whether a worker that ended by itself is replaced by another.
+            drain_seconds: how long a worker that is told to stop answers on its connections, where others have the
+                sockets too.
         """
-        host, port, *_ = listening.sockets[0].getsockname()
-        super().__init__(
-            application,
-            address=host,
-            port=port,
-            workers=workers,
-            interface=Interfaces.ASGI,
-            factory=True,
-            loop=Loops.uvloop,
-            http=HTTPModes.http1,
-            websockets=False,
-            backlog=BACKLOG,
-            backpressure=connections_max,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=limits.head_seconds * 1_000, max_buffer_size=HEAD_BYTES_MAX
-            ),
-            log_access=False,
-            log_level=LogLevels.warning,
-            respawn_failed_workers=is_replacing,
-            workers_kill_timeout=STOP_SECONDS_MAX,
-        )
+        self._application = application
         self._listening = listening
         self._environment = environment
-        # A connection that is idle for longer is closed anyway.
-        self._succeeded_seconds = limits.head_seconds + _IDLE_SECONDS_MORE
-        self._starting: socket.socket | None = None
+        self._limits = limits
+        self._connections_max = connections_max
+        self._is_replacing = is_replacing
+        self._family = Family()
+        self._family.drain_seconds = drain_seconds
+        self._context = multiprocessing.get_context("fork")
+        self._workers: list[BaseProcess] = []
+        self._workers_count = workers
+        self._replaced_at: dict[int, float] = {}
+        self._listening_count = 0
+        self._is_stopping = False
+        self._is_reloading = False
         self._is_succeeded = False
-        os.register_at_fork(after_in_child=self._keep_one_socket)
+        # A signal that comes just before the wait would be seen after it; what a handler writes here ends the wait.
+        self._woken, self._wake = os.pipe()
 
-    def startup(self, spawn_target: Any, target_loader: Any) -> None:
-        """Start the workers, and tell when all of them listen."""
-        super().startup(spawn_target, target_loader)  # type: ignore[no-untyped-call]
-        threading.Thread(target=self._tell_listening, daemon=True).start()
+    def serve(self) -> bool:
+        """Serve until told to stop; tell whether that was the reason."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note_stop)
+        signal.signal(signal.SIGHUP, self._note_reload)
+        hold_signals_in_children()
+        self._workers = [self._start(index) for index in range(self._workers_count)]
+        is_well = True
+        while is_well and not self._is_stopping:
+            ready = wait([*[worker.sentinel for worker in self._workers], self._woken, self._family.told])
+            if self._woken in ready:
+                os.read(self._woken, 1)
+            if self._family.told in ready:
+                self._count_listening(self._family.heard())
+            if self._is_reloading:
+                self._reload()
+            elif not self._is_stopping:
+                looks = [self._is_well(index) for index in range(self._workers_count)]
+                is_well = all(looks)
+        self._stop()
+        return is_well
 
-    def _tell_listening(self) -> None:
-        if family.wait_until_listening(self.workers, lambda: self.interrupt_signal):
+    def _note_stop(self, *_: object) -> None:
+        self._is_stopping = True
+        os.write(self._wake, b".")
+
+    def _note_reload(self, *_: object) -> None:
+        self._is_reloading = True
+        os.write(self._wake, b".")
+
+    def _start(self, index: int) -> BaseProcess:
+        listening = self._listening.sockets[index % len(self._listening.sockets)]
+        worker = self._context.Process(target=self._work, args=(listening,), name=f"worker-{index + 1}")
+        worker.start()
+        return worker
+
+    def _work(self, listening: socket.socket) -> None:
+        """Serve in a worker; sockets that are for others are closed: their connections are not to wait for it."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for each in self._listening.sockets:
+            if each is not listening:
+                each.close()
+        module, _, name = self._application.partition(":")
+        try:
+            run(
+                getattr(importlib.import_module(module), name),
+                listening,
+                self._limits,
+                connections_max=self._connections_max,
+                family=self._family,
+            )
+        except StartFailed as error:
+            _log.error("the server does not start: %s", error)
+            raise SystemExit(_FAILED) from error
+
+    def _count_listening(self, more: int) -> None:
+        before, self._listening_count = self._listening_count, self._listening_count + more
+        if before < self._workers_count <= self._listening_count:
             self._listening.tell_predecessor()
             tell_service_manager("READY=1")
 
-    def _init_shared_socket(self) -> None:
-        self._ssp = self._sso = None
+    def _is_well(self, index: int) -> bool:
+        """Look after a worker: one that has ended is replaced, unless it was no good from the start."""
+        worker = self._workers[index]
+        if worker.is_alive():
+            return True
+        _log.error("%s ended by itself, with exit status %s", worker.name, worker.exitcode)
+        lived_seconds = time.monotonic() - self._replaced_at.get(index, 0.0)
+        if not self._is_replacing or lived_seconds < REPLACED_SECONDS_MIN:
+            return False
+        self._replaced_at[index] = time.monotonic()
+        self._workers[index] = self._start(index)
+        return True
 
-    def _drop_shared_socket(self) -> None:
-        for each in self._listening.sockets:
-            each.close()
-
-    # granian's types of what it keeps and makes of sockets are not those that it has on Linux.
-    def _spawn_worker(self, idx: int, *args: Any, **more: Any) -> Any:
-        self._starting = self._listening.sockets[idx % len(self._listening.sockets)]
-        # It does not close the socket.
-        holder: Any = SocketHolder
-        self._shd = holder(self._starting.fileno(), False, BACKLOG)
-        return super()._spawn_worker(idx, *args, **more)
-
-    def _keep_one_socket(self) -> None:
-        """Close, in a worker, the sockets that are for others: their connections are not to wait for it."""
-        for each in self._listening.sockets:
-            if each is not self._starting:
-                each.close()
-
-    def _reload(self, spawn_target: Any, target_loader: Any) -> None:
-        """Start a successor, on SIGHUP, and end once it listens."""
-        self.reload_signal = False
-        self.main_loop_interrupt.clear()
+    def _reload(self) -> None:
+        """Start a successor, and end once it listens."""
+        self._is_reloading = False
         self._is_succeeded = start_successor(
-            self._listening.sockets, self._environment, is_stopping=lambda: self.interrupt_signal
+            self._listening.sockets, self._environment, is_stopping=lambda: self._is_stopping
         )
         if self._is_succeeded:
-            family.drain_seconds = self._succeeded_seconds
-            self.interrupt_signal = True
-        if self.interrupt_signal:
-            self.main_loop_interrupt.set()
+            # A connection that is idle for longer is closed anyway.
+            self._family.drain_seconds = self._limits.head_seconds + _IDLE_SECONDS_MORE
+            self._is_stopping = True
 
-    def _stop_workers(self) -> None:
+    def _stop(self) -> None:
         if not self._is_succeeded:
             tell_service_manager("STOPPING=1")
-        # granian has no types for its workers.
-        workers: list[Any] = list(self.wrks)
-        for worker in workers:
+        for each in self._listening.sockets:
+            each.close()
+        for worker in self._workers:
             worker.terminate()
-        deadline = time.monotonic() + STOP_SECONDS_MAX + family.drain_seconds
-        while any(worker.is_alive() for worker in workers) and time.monotonic() < deadline:
-            time.sleep(_EXIT_POLL_SECONDS)
-        # Those that are left had their time, and are killed.
-        self.workers_kill_timeout = 1
-        super()._stop_workers()  # type: ignore[no-untyped-call]
+        deadline = time.monotonic() + STOP_SECONDS_MAX + self._family.drain_seconds
+        while any(worker.is_alive() for worker in self._workers) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        for worker in self._workers:
+            if worker.is_alive():
+                _log.warning("%s does not end, and is killed", worker.name)
+                worker.kill()
+            worker.join()

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
@@ -18,12 +19,11 @@ from farebox.cli.serving.public_url import public_url_warning, served_url
 from farebox.cli.serving.start_warnings import start_warnings
 from farebox.config import Settings
 from farebox.handover import Listening, bound_sockets, given_sockets
+from farebox.http.limits import HTTP_LIMITS, HttpLimits
 from farebox.metrics.slots import shared_folder
 from farebox.observe import configure_logging
-from farebox.processes import family, hold_signals_in_children
 from farebox.service.gate.rules import Rules
 from farebox.setting_types import url_host
-from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 
 FILES_BESIDE_CONNECTIONS: Final = 256
 """How many files a process needs for the database, mails and its log."""
@@ -88,16 +88,16 @@ def make_command(
             limits=limits,
             connections_max=_connections_max(limits),
             is_replacing=is_replacing,
+            drain_seconds=drain_seconds if listening.is_given and listening.predecessor is None else 0,
         )
-        family.ports = frozenset(each.getsockname()[1] for each in listening.sockets)
-        family.drain_seconds = drain_seconds if listening.is_given and listening.predecessor is None else 0
         configure_logging(is_json=settings.log_format == "json", secrets=settings.secrets)
-        hold_signals_in_children()
         with shared_folder() if settings.has_metrics else nullcontext():
-            server.serve()
+            is_well = server.serve()
         # All is done; a second signal would only spoil the exit status.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
+        if not is_well:
+            sys.exit(FAILED)
 
     add_json_option(serve)
     return serve

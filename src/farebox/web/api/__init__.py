@@ -1,5 +1,6 @@
 """The API's endpoints: each is given a request whose key is good, asks the services, and writes the answer's data."""
 
+from farebox.http.limits import HTTP_LIMITS, HttpLimits
 from farebox.services import Services
 from farebox.web.api.account import AccountEndpoints
 from farebox.web.api.approvals import ApprovalEndpoints
@@ -24,7 +25,6 @@ from farebox.web.api.shortfalls import ShortfallEndpoints
 from farebox.web.api.statements import StatementEndpoints
 from farebox.web.api.users import UserEndpoints
 from farebox.web.api_route import Route
-from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.rate_limits import CheckedKeys
 
 

@@ -15,6 +15,7 @@ from starlette.types import Receive
 
 from farebox.core.commands import Caller
 from farebox.core.outcomes import Outcome
+from farebox.http.limits import HTTP_LIMITS, HttpLimits
 from farebox.service.errors import Refused, ServiceError
 from farebox.services import Services
 from farebox.web.api.charges import charge_data
@@ -23,7 +24,6 @@ from farebox.web.body import BODY_BYTES_MAX, media_type, read_body
 from farebox.web.body_timeout import BodyReader
 from farebox.web.decoding import BodyDecoder
 from farebox.web.envelope import ApiError, api_error, success_body
-from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.schemas.spending import (
     BATCH_CHARGES_MAX,
     BatchData,

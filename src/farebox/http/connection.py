@@ -1,0 +1,359 @@
+"""One connection: what comes is parsed, the requests are answered one after another, and limits are kept.
+
+Specification: RFC 9112. What never becomes a request is refused without a body and outside of any envelope: 414 for a
+target that is too long, 431 for a head that is, 400 for all else; and the connection ends.
+"""
+
+import asyncio
+from collections import deque
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+from urllib.parse import unquote
+
+import httptools
+from starlette.types import ASGIApp, Scope
+
+from farebox.http.exchange import Exchange, refusal
+
+TARGET_BYTES_MAX: Final = 65_534
+HEADERS_MAX: Final = 100
+HEADERS_BYTES_MAX: Final = 64 * 1024
+
+_HEAD_BYTES_MAX: Final = TARGET_BYTES_MAX + 2 * HEADERS_BYTES_MAX
+"""Above this a head is refused even if none of its headers is whole."""
+
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+
+
+class _Unfit(Exception):
+    """A head that is refused although it could be parsed."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Host(Protocol):
+    """What a connection asks of what it was accepted on."""
+
+    app: ASGIApp
+    """Answers requests."""
+    address: tuple[str, int]
+    """Where it listens."""
+    ticks: int
+    """Seconds gone by."""
+    date_line: bytes
+    """The header that tells the time."""
+
+    def add(self, connection: "Connection") -> None:
+        """Have a connection."""
+        ...
+
+    def remove(self, connection: "Connection") -> None:
+        """Have a connection no longer."""
+        ...
+
+    def close_soon(self, connection: "Connection") -> None:
+        """End a connection when its client does, or after a while."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """A connection that was accepted."""
+
+    __slots__ = (
+        "_client",
+        "_current",
+        "_drained",
+        "_expects_continue",
+        "_head_bytes",
+        "_headers",
+        "_headers_bytes",
+        "_host",
+        "_is_chunked",
+        "_is_in_head",
+        "_is_paused",
+        "_latest",
+        "_loop",
+        "_parser",
+        "_refused",
+        "_transport",
+        "_url",
+        "_waiting",
+        "has_ended",
+        "is_closing",
+        "is_full",
+        "is_lost",
+        "waits_since",
+    )
+
+    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer by the application of what this was accepted on."""
+        self._host = host
+        self._loop = loop
+        self._transport: Any = None
+        self._client: tuple[str, int] | None = None
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._current: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._latest: Exchange | None = None
+        self._refused: HTTPStatus | None = None
+        self._is_paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self._is_in_head = False
+        self._head_bytes = 0
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers_bytes = 0
+        self._expects_continue = False
+        self._is_chunked = False
+        self.has_ended = False
+        """Whether the client has closed its side."""
+        self.is_closing = False
+        """Whether the connection ends with the answer that comes next."""
+        self.is_full = False
+        """Whether the client takes less than is sent to it."""
+        self.is_lost = False
+        self.waits_since = host.ticks
+        """The tick since when a request's head, or the end of the connection, is waited for; -1: it is not."""
+
+    # What the loop tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self._client = (peer[0], peer[1]) if peer else None
+        self._host.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and let the application answer."""
+        parser = self._parser
+        if parser is None:
+            # Nothing is read any more but for the end.
+            return
+        before = self._latest
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The request is answered, and nothing after it is read: it may be of any protocol.
+            self._parser = None
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause.status if isinstance(cause, _Unfit) else HTTPStatus.BAD_REQUEST)
+        else:
+            if self._is_in_head:
+                self._count_head(len(data), is_new=before is not self._latest)
+        if self._current is None:
+            self._go_on()
+        if self._waiting:
+            self._pause()
+
+    def eof_received(self) -> bool:
+        """Note that the client sends no more; the answers to what it asked are sent all the same."""
+        self.has_ended = True
+        for each in (self._current, *self._waiting):
+            if each is not None:
+                each.leave()
+        return self._current is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that nothing can be sent any more."""
+        self.is_lost = self.has_ended = True
+        self._parser = None
+        self._waiting.clear()
+        if self._current is not None:
+            self._current.leave()
+        self.resume_writing()
+        self._host.remove(self)
+
+    def pause_writing(self) -> None:
+        """Hear that the client takes less than is sent to it."""
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        """Hear that it has taken it."""
+        self.is_full = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    # What the parser tells.
+
+    def on_message_begin(self) -> None:
+        """Begin with a request."""
+        self._is_in_head = True
+        self._url = b""
+        self._headers = []
+        self._headers_bytes = 0
+        self._expects_continue = self._is_chunked = False
+
+    def on_url(self, url: bytes) -> None:
+        """Take the target, or a piece of it."""
+        self._url += url
+        if len(self._url) > TARGET_BYTES_MAX:
+            raise _Unfit(HTTPStatus.REQUEST_URI_TOO_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        name = name.lower()
+        self._headers.append((name, value))
+        self._headers_bytes += len(name) + len(value)
+        if self._headers_bytes > HEADERS_BYTES_MAX or len(self._headers) > HEADERS_MAX:
+            raise _Unfit(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects_continue = True
+        elif name == b"transfer-encoding" and (value.lower() != b"chunked" or self._is_chunked):
+            # Where another coding stands, or two, it is disputed between programs where a body ends.
+            raise _Unfit(HTTPStatus.BAD_REQUEST)
+        elif name == b"transfer-encoding":
+            self._is_chunked = True
+
+    def on_headers_complete(self) -> None:
+        """Put the request behind those that came before it."""
+        parser = self._parser
+        version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise _Unfit(HTTPStatus.BAD_REQUEST)
+        self._is_in_head = False
+        self._head_bytes = 0
+        exchange = Exchange(
+            self,
+            self._scope(parser.get_method().decode(), version),
+            is_kept=parser.should_keep_alive() and not parser.should_upgrade(),
+            expects_continue=self._expects_continue,
+        )
+        self._latest = exchange
+        self._waiting.append(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        if self._latest is not None and not self._latest.take(body):
+            self._pause()
+
+    def on_message_complete(self) -> None:
+        """Note that the body is whole."""
+        if self._latest is not None:
+            self._latest.end_body()
+
+    # What exchanges ask for.
+
+    @property
+    def date_line(self) -> bytes:
+        """The header that tells the time."""
+        return self._host.date_line
+
+    def write(self, data: bytes) -> None:
+        """Send some bytes."""
+        if not self.is_lost:
+            self._transport.write(data)
+
+    def resume(self) -> None:
+        """Read on, if reading was left off because of a body."""
+        if self._is_paused and not self.has_ended and not self._waiting:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    async def drained(self) -> None:
+        """Wait until the client has taken what was sent."""
+        if self._drained is None or self._drained.done():
+            self._drained = self._loop.create_future()
+        await asyncio.shield(self._drained)
+
+    def end(self, exchange: Exchange) -> None:
+        """Go on after an answer, or end with it."""
+        self._current = None
+        if self.is_lost:
+            return
+        if not (exchange.is_answered and exchange.is_kept and exchange.has_whole_body):
+            self.close()
+            return
+        self._go_on()
+
+    # What the listener asks for.
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked that is not answered."""
+        return self._current is None
+
+    def close(self) -> None:
+        """End, as soon as what was sent is taken."""
+        self._parser = None
+        self._waiting.clear()
+        if not self.is_lost:
+            self._transport.close()
+
+    def _go_on(self) -> None:
+        """Answer the next request; if there is none, refuse what came, or wait."""
+        if self._waiting:
+            self.waits_since = -1
+            self._current = exchange = self._waiting.popleft()
+            if self.is_closing:
+                self._waiting.clear()
+            exchange.begin(self._host.app, self._loop)
+        elif self._refused is not None:
+            self._say_refused(self._refused)
+        elif self.has_ended or self._parser is None:
+            self.close()
+        else:
+            if self.waits_since < 0:
+                self.waits_since = self._host.ticks
+            if self._is_paused:
+                self.resume()
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Read no more, and refuse what came once all before it is answered; a request whose body it is answers."""
+        self._parser = None
+        if self._latest is not None and not self._latest.has_whole_body:
+            self._latest.leave()
+        else:
+            self._refused = status
+
+    def _say_refused(self, status: HTTPStatus) -> None:
+        self._refused = None
+        self.write(refusal(status, self.date_line))
+        self._transport.write_eof()
+        # What the client still sends is taken and thrown away for a while: a connection that is closed meanwhile is
+        # reset, and the answer may be lost with it. Source: RFC 9112, section 9.6.
+        self._host.close_soon(self)
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _count_head(self, length: int, *, is_new: bool) -> None:
+        """Count what came of a head that is not whole; its time begins with its first byte."""
+        if not self._head_bytes and self._current is None:
+            self.waits_since = self._host.ticks
+        self._head_bytes = 0 if is_new else self._head_bytes + length
+        if self._head_bytes > _HEAD_BYTES_MAX:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _scope(self, method: str, version: str) -> Scope:
+        url = self._url
+        if url[:1] != b"/" and url != b"*":
+            try:
+                parsed = httptools.parse_url(url)
+            except httptools.HttpParserInvalidURLError:
+                raise _Unfit(HTTPStatus.BAD_REQUEST) from None
+            path, query = parsed.path or b"/", parsed.query or b""
+        else:
+            path, _, query = url.partition(b"?")
+        text = path.decode("latin-1")
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": method,
+            "scheme": "http",
+            "path": unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self._headers,
+            "client": self._client,
+            "server": self._host.address,
+            "state": {},
+            "extensions": {},
+        }
