@@ -194,10 +194,11 @@ class Connection(asyncio.Protocol):
             raise _Unfit(HTTPStatus.REQUEST_URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        name = name.lower()
-        self._headers.append((name, value))
+        """Take a header. A trailer counts and is dropped: what stands behind a body is no word about the request."""
+        name, value = name.lower(), value.rstrip(b" \t")
         self._headers_bytes += len(name) + len(value)
+        if self._is_in_head:
+            self._headers.append((name, value))
         if self._headers_bytes > HEADERS_BYTES_MAX or len(self._headers) > HEADERS_MAX:
             raise _Unfit(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if name == b"expect" and value.lower() == b"100-continue":

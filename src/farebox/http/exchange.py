@@ -153,6 +153,8 @@ class Exchange:
             if self._expects_continue and not self._head and not self.has_begun:
                 self._expects_continue = False
                 self._connection.write(_CONTINUE)
+            # It may have been left off for the requests that came before this one.
+            self._connection.resume()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
