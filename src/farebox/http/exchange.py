@@ -225,7 +225,7 @@ class Exchange:
         self._connection.write(head + piece if head else piece)
         if is_last:
             self._has_ended = True
-            # What is cut off is seen to be so by the connection's end.
+            # An answer that is cut off is seen to be so by the connection's end.
             self.is_answered = not self._left
 
     async def _run(self, app: ASGIApp) -> None:

@@ -27,8 +27,8 @@ STOP_SECONDS_MAX: Final = 30
 """How long a process may take to finish what it accepted, once it has to stop."""
 
 AT_STOP: Final = "at_stop"
-"""What is called first when the process is told to stop, if the application's state has this when it has started: some
-answers go on for minutes, and all are waited for."""
+"""Names, in an application's state once it has started, the function that is called first when the process is told to
+stop: some answers go on for minutes, and all are waited for."""
 
 _ALARM_SECONDS: Final = STOP_SECONDS_MAX + 5
 """The first process, if it is there, kills the worker before this and says so in the log."""

@@ -92,8 +92,8 @@ class FirstProcess:
             if self._is_reloading:
                 self._reload()
             elif not self._is_stopping:
-                looks = [self._is_well(index) for index in range(self._workers_count)]
-                is_well = all(looks)
+                states = [self._is_well(index) for index in range(self._workers_count)]
+                is_well = all(states)
         self._stop()
         return is_well
 
