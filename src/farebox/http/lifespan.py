@@ -33,8 +33,12 @@ class Lifespan:
         """
         self._task = asyncio.create_task(self._run())
         answer = await self._ask("lifespan.startup")
-        if answer.get("type") != "lifespan.startup.complete":
-            raise StartFailed(answer.get("message") or "it does not answer to lifespan.startup")
+        if answer.get("type") == "lifespan.startup.complete":
+            return
+        cause = self._task.exception() if self._task.done() and not self._task.cancelled() else None
+        if not answer and cause is not None:
+            raise StartFailed(f"{type(cause).__name__}: {cause}") from cause
+        raise StartFailed(answer.get("message") or "it does not answer to lifespan.startup")
 
     async def end(self) -> None:
         """End the application; what goes wrong then is raised as it was there."""

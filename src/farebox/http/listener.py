@@ -94,8 +94,7 @@ class Listener:
         """Have a connection no longer."""
         self._connections.discard(connection)
         self._ending.pop(connection, None)
-        if not (self._is_reading or self._is_stopped) and self.count < self._connections_max:
-            self._read()
+        self._read_again()
 
     def close_soon(self, connection: Connection) -> None:
         """End a connection when its client does, or after a while."""
@@ -127,10 +126,15 @@ class Listener:
             accepted.setblocking(False)
             task = self._loop.create_task(self._connect(accepted))
             self._accepting.add(task)
-            task.add_done_callback(self._accepting.discard)
+            task.add_done_callback(self._note_accepted)
+
+    def _note_accepted(self, task: asyncio.Task[object]) -> None:
+        """Count a connection once from now on, or not at all: its client may have gone meanwhile."""
+        self._accepting.discard(task)
+        self._read_again()
 
     def _read_again(self) -> None:
-        if not (self._is_reading or self._is_stopped):
+        if not (self._is_reading or self._is_stopped) and self.count < self._connections_max:
             self._read()
 
     async def _connect(self, accepted: socket.socket) -> None:
@@ -141,6 +145,7 @@ class Listener:
             accepted.close()
 
     def _tick(self) -> None:
+        self._loop.call_later(_TICK_SECONDS, self._tick)
         self.ticks += 1
         self.date_line = f"date: {formatdate(time.time(), usegmt=True)}\r\n".encode()
         late = self.ticks - self._limits.head_seconds
@@ -148,7 +153,6 @@ class Listener:
             each.close()
         for each in [each for each, until in self._ending.items() if until < self.ticks]:
             each.close()
-        self._loop.call_later(_TICK_SECONDS, self._tick)
 
 
 def _give_up_unread_answers(listening: socket.socket, seconds_max: int) -> None:
