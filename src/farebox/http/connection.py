@@ -5,7 +5,11 @@ target that is too long, 431 for a head that is, 400 for all else; and the conne
 """
 
 import asyncio
+import re
+import socket
+import struct
 from collections import deque
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
@@ -19,8 +23,15 @@ TARGET_BYTES_MAX: Final = 65_534
 HEADERS_MAX: Final = 100
 HEADERS_BYTES_MAX: Final = 64 * 1024
 
+PARSED_BYTES_AT_ONCE: Final = 4 * 1024
+"""Of what came at once, so much is parsed before it is looked whether requests wait for their turn: one of 30 bytes
+takes 1,000 and more once it is parsed."""
+
 _HEAD_BYTES_MAX: Final = TARGET_BYTES_MAX + 2 * HEADERS_BYTES_MAX
-"""Above this a head is refused even if none of its headers is whole."""
+"""Above this a head is refused even if none of its headers is whole; so is what stands between the pieces of a body."""
+
+_RESET: Final = struct.pack("ii", 1, 0)
+_NOTHING: Final = memoryview(b"")
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
@@ -70,6 +81,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_headers_bytes",
         "_host",
+        "_hosts_count",
         "_is_chunked",
         "_is_in_head",
         "_is_paused",
@@ -78,6 +90,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_refused",
         "_transport",
+        "_unparsed",
         "_url",
         "_waiting",
         "has_ended",
@@ -94,6 +107,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._client: tuple[str, int] | None = None
         self._parser: Any = httptools.HttpRequestParser(self)
+        self._unparsed = _NOTHING
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._latest: Exchange | None = None
@@ -105,6 +119,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._headers_bytes = 0
+        self._hosts_count = 0
         self._expects_continue = False
         self._is_chunked = False
         self.has_ended = False
@@ -128,22 +143,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and let the application answer."""
-        parser = self._parser
-        if parser is None:
-            # Nothing is read any more but for the end.
+        if len(data) > PARSED_BYTES_AT_ONCE:
+            self._unparsed = memoryview(data)
+            self._read_on()
             return
-        before = self._latest
-        try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request is answered, and nothing after it is read: it may be of any protocol.
-            self._parser = None
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            self._refuse(cause.status if isinstance(cause, _Unfit) else HTTPStatus.BAD_REQUEST)
-        else:
-            if self._is_in_head:
-                self._count_head(len(data), is_new=before is not self._latest)
+        self._parse(data)
         if self._current is None:
             self._go_on()
         if self._waiting:
@@ -160,7 +164,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that nothing can be sent any more."""
         self.is_lost = self.has_ended = True
-        self._parser = None
+        self._parser = self._latest = None
+        self._unparsed = _NOTHING
         self._waiting.clear()
         if self._current is not None:
             self._current.leave()
@@ -184,7 +189,7 @@ class Connection(asyncio.Protocol):
         self._is_in_head = True
         self._url = b""
         self._headers = []
-        self._headers_bytes = 0
+        self._headers_bytes = self._hosts_count = 0
         self._expects_continue = self._is_chunked = False
 
     def on_url(self, url: bytes) -> None:
@@ -201,7 +206,9 @@ class Connection(asyncio.Protocol):
             self._headers.append((name, value))
         if self._headers_bytes > HEADERS_BYTES_MAX or len(self._headers) > HEADERS_MAX:
             raise _Unfit(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        if name == b"expect" and value.lower() == b"100-continue":
+        if name == b"host":
+            self._hosts_count += 1
+        elif name == b"expect" and value.lower() == b"100-continue":
             self._expects_continue = True
         elif name == b"transfer-encoding" and (value.lower() != b"chunked" or self._is_chunked):
             # Where another coding stands, or two, it is disputed between programs where a body ends.
@@ -213,26 +220,32 @@ class Connection(asyncio.Protocol):
         """Put the request behind those that came before it."""
         parser = self._parser
         version = parser.get_http_version()
-        if version not in ("1.1", "1.0"):
+        if version == "1.1":
+            if self._hosts_count != 1:
+                raise _Unfit(HTTPStatus.BAD_REQUEST)
+        elif version != "1.0" or self._hosts_count > 1 or self._is_chunked:
+            # A program between that speaks HTTP/1.0 does not see where such a body ends.
             raise _Unfit(HTTPStatus.BAD_REQUEST)
         self._is_in_head = False
         self._head_bytes = 0
         exchange = Exchange(
             self,
             self._scope(parser.get_method().decode(), version),
-            is_kept=parser.should_keep_alive() and not parser.should_upgrade(),
-            expects_continue=self._expects_continue,
+            is_kept=parser.should_keep_alive(),
+            expects_continue=self._expects_continue and version == "1.1",
         )
         self._latest = exchange
         self._waiting.append(exchange)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
+        self._head_bytes = 0
         if self._latest is not None and not self._latest.take(body):
             self._pause()
 
     def on_message_complete(self) -> None:
         """Note that the body is whole."""
+        self._is_chunked = False
         if self._latest is not None:
             self._latest.end_body()
 
@@ -252,7 +265,9 @@ class Connection(asyncio.Protocol):
         """Read on, if reading was left off because of a body."""
         if self._is_paused and not self.has_ended and not self._waiting:
             self._is_paused = False
-            self._transport.resume_reading()
+            self._read_on()
+            if not self._is_paused:
+                self._transport.resume_reading()
 
     async def drained(self) -> None:
         """Wait until the client has taken what was sent."""
@@ -265,10 +280,16 @@ class Connection(asyncio.Protocol):
         self._current = None
         if self.is_lost:
             return
-        if not (exchange.is_answered and exchange.is_kept and exchange.has_whole_body):
+        if exchange.is_answered and exchange.is_kept and exchange.has_whole_body:
+            self._go_on()
+            if self._is_paused and self._current is None:
+                self.resume()
+        elif exchange.seems_whole:
+            self._reset()
+        elif self._is_paused or self._refused is not None or not exchange.has_whole_body:
+            self._leave()
+        else:
             self.close()
-            return
-        self._go_on()
 
     # What the listener asks for.
 
@@ -280,9 +301,62 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """End, as soon as what was sent is taken."""
         self._parser = None
+        self._unparsed = _NOTHING
         self._waiting.clear()
         if not self.is_lost:
             self._transport.close()
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Parse a piece of what came."""
+        parser = self._parser
+        if parser is None:
+            # Nothing is read any more but for the end.
+            return
+        before = self._latest
+        try:
+            try:
+                parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                self._decline(memoryview(data)[offer.args[0] :])
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause.status if isinstance(cause, _Unfit) else HTTPStatus.BAD_REQUEST)
+        else:
+            if self._is_in_head or self._is_chunked:
+                self._count_head(len(data), is_new=before is not self._latest)
+
+    def _read_on(self) -> None:
+        """Parse what came with what is parsed already, as long as no request waits for its turn."""
+        while self._unparsed and not self._waiting:
+            piece, self._unparsed = self._unparsed[:PARSED_BYTES_AT_ONCE], self._unparsed[PARSED_BYTES_AT_ONCE:]
+            self._parse(piece)
+            if self._current is None:
+                self._go_on()
+        if self._waiting:
+            self._pause()
+
+    def _decline(self, rest: memoryview) -> None:
+        """Take a request that offers another protocol for a plain one, with its body, where the parser stops.
+
+        Args:
+            rest: what came behind its head.
+        """
+        offer = self._waiting.pop()
+        scope = offer.scope
+        if scope["method"] == "CONNECT":
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        headers = self._headers
+        plain = [b"%b: %b\r\n" % each for each in headers if each[0] != b"upgrade"]
+        line = b"%b %b HTTP/%b\r\n" % (scope["method"].encode(), self._url, scope["http_version"].encode())
+        parser = self._parser = httptools.HttpRequestParser(self)
+        parser.feed_data(b"".join([line, *plain, b"\r\n"]))
+        request = self._waiting[-1]
+        request.scope["headers"] = headers
+        request.is_kept = False
+        # What stands behind it is not answered: nor is another offer.
+        with suppress(httptools.HttpParserUpgrade):
+            parser.feed_data(rest)
 
     def _go_on(self) -> None:
         """Answer the next request; if there is none, refuse what came, or wait."""
@@ -293,14 +367,14 @@ class Connection(asyncio.Protocol):
                 self._waiting.clear()
             exchange.begin(self._host.app, self._loop)
         elif self._refused is not None:
-            self._say_refused(self._refused)
+            self.write(refusal(self._refused, self.date_line))
+            self._refused = None
+            self._leave()
         elif self.has_ended or self._parser is None:
             self.close()
         else:
             if self.waits_since < 0:
                 self.waits_since = self._host.ticks
-            if self._is_paused:
-                self.resume()
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Read no more, and refuse what came once all before it is answered; a request whose body it is answers."""
@@ -310,13 +384,28 @@ class Connection(asyncio.Protocol):
         else:
             self._refused = status
 
-    def _say_refused(self, status: HTTPStatus) -> None:
-        self._refused = None
-        self.write(refusal(status, self.date_line))
+    def _leave(self) -> None:
+        """Send no more; what the client still sends is taken and thrown away for a while.
+
+        A connection that is closed meanwhile is reset, and the answer may be lost with it. Source: RFC 9112, section
+        9.6.
+        """
+        if self.has_ended:
+            self.close()
+            return
+        self._parser = self._refused = None
+        self._unparsed = _NOTHING
+        self._waiting.clear()
         self._transport.write_eof()
-        # What the client still sends is taken and thrown away for a while: a connection that is closed meanwhile is
-        # reset, and the answer may be lost with it. Source: RFC 9112, section 9.6.
+        self._transport.resume_reading()
         self._host.close_soon(self)
+
+    def _reset(self) -> None:
+        """Break the connection off, where its plain end would be taken for the answer's."""
+        opened = self._transport.get_extra_info("socket")
+        with suppress(OSError):
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.abort()
 
     def _pause(self) -> None:
         if not self._is_paused:
@@ -339,6 +428,7 @@ class Connection(asyncio.Protocol):
             except httptools.HttpParserInvalidURLError:
                 raise _Unfit(HTTPStatus.BAD_REQUEST) from None
             path, query = parsed.path or b"/", parsed.query or b""
+            self._headers = _with_host(self._headers, url)
         else:
             path, _, query = url.partition(b"?")
         text = path.decode("latin-1")
@@ -358,3 +448,9 @@ class Connection(asyncio.Protocol):
             "state": {},
             "extensions": {},
         }
+
+
+def _with_host(headers: list[tuple[bytes, bytes]], url: bytes) -> list[tuple[bytes, bytes]]:
+    """Let the host that stands in the target count, and no other. Source: RFC 9112, section 3.2.2."""
+    authority = re.split(rb"[/?#]", url.partition(b"://")[2], maxsplit=1)[0].rpartition(b"@")[2]
+    return [(b"host", authority), *[each for each in headers if each[0] != b"host"]]

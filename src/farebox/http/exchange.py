@@ -13,8 +13,11 @@ from starlette.types import ASGIApp, Message, Scope
 BODY_BYTES_AHEAD: Final = 64 * 1024
 """How much of a body is received ahead of the application."""
 
-_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus if status >= 200
+}
 _BODILESS: Final = frozenset({204, 304})
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _DISCONNECT: Final[Message] = {"type": "http.disconnect"}
 
@@ -182,20 +185,32 @@ class Exchange:
         self._send_piece(message.get("body", b""), is_last=not message.get("more_body", False))
 
     def _begin_answer(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self._connection.date_line]
+        parts = [_STATUS_LINES.get(status) or _status_line(status), self._connection.date_line]
         is_bodiless = status in _BODILESS
+        left = None
+        is_chunked = False
         for name, value in headers:
-            if name == b"content-length":
-                self._left = int(value)
+            if name in _FRAMING:
+                # How its body is sent, and whether the connection goes on, is not for the application to write.
+                if name == b"connection" and b"close" in value.lower():
+                    self.is_kept = False
+                if name != b"content-length" or status == HTTPStatus.NO_CONTENT:
+                    continue
+                if left is not None or not value.isdigit():
+                    raise RuntimeError("the content-length is none")
+                left = int(value)
             parts.append(b"%b: %b\r\n" % (name, value))
-        if self._left is None and not is_bodiless and self.scope["method"] != "HEAD":
+        if is_bodiless or self.scope["method"] == "HEAD":
+            left = 0
+        elif left is None:
             if self.is_http_1_1:
-                self._is_chunked = True
+                is_chunked = True
                 parts.append(b"transfer-encoding: chunked\r\n")
             else:
                 self.is_kept = False
-        if is_bodiless or self.scope["method"] == "HEAD":
-            self._left = 0
+        if self._expects_continue and not self.has_whole_body:
+            # The client may send its body all the same, or not: nobody knows what comes next.
+            self.is_kept = False
         if not self.is_kept or self._connection.is_closing:
             self.is_kept = False
             parts.append(b"connection: close\r\n")
@@ -207,7 +222,7 @@ class Exchange:
         # A value that had the end of a line in it would begin a header, or an answer, of somebody else's making.
         if head.count(b"\n") != lines + 1 or head.count(b"\r") != lines + 1 or b"\0" in head:
             raise RuntimeError("a header has the end of a line in it")
-        self._head = head
+        self._head, self._left, self._is_chunked = head, left, is_chunked
 
     def _send_piece(self, piece: bytes, *, is_last: bool) -> None:
         if self.scope["method"] == "HEAD":
@@ -232,8 +247,11 @@ class Exchange:
         try:
             await app(self.scope, self.receive, self.send)
             if not self._has_ended and not self._connection.is_lost:
-                # A head without a body, or nothing: a long answer was broken off, and is seen to be so.
+                # A long answer was broken off, and is seen to be so.
                 self.is_kept = False
+                if not (self.has_begun or self.is_gone):
+                    _log.error("there was no answer to %s %s", self.scope["method"], self.scope["path"])
+                    self._fail()
         except Exception:
             _log.exception("an answer broke off")
             self.is_kept = False
@@ -241,6 +259,11 @@ class Exchange:
         finally:
             self._task = None
             self._connection.end(self)
+
+    @property
+    def seems_whole(self) -> bool:
+        """Whether an answer that was broken off would seem whole if the connection just ended."""
+        return self.has_begun and not self._has_ended and self._left is None and not self._is_chunked
 
     def _fail(self) -> None:
         if not (self.has_begun or self._connection.is_lost):
@@ -250,3 +273,9 @@ class Exchange:
 def refusal(status: HTTPStatus, date_line: bytes) -> bytes:
     """Compose the answer to what never becomes a request; the connection ends with it."""
     return b"%b%bconnection: close\r\ncontent-length: 0\r\n\r\n" % (_STATUS_LINES[status], date_line)
+
+
+def _status_line(status: int) -> bytes:
+    if not 200 <= status <= 999:
+        raise RuntimeError(f"{status} is no status of an answer")
+    return b"HTTP/1.1 %d \r\n" % status
