@@ -8,7 +8,10 @@ import pytest
 
 from tests.cli.shell import Shell
 
-WEB: Final = {"farebox.server", "farebox.web", "granian", "litestar", "starlette", "jinja2", "segno", "uvloop"}
+WEB: Final = {
+    *("farebox.http", "farebox.server", "farebox.web"),
+    *("httptools", "jinja2", "litestar", "segno", "starlette", "uvloop"),
+}
 MAIL: Final = {
     "farebox.background",
     "farebox.alerts.dispatcher",

@@ -25,7 +25,7 @@ try:
         farebox.charge(merchant="mer_1", type="image")
 except Unreachable as error:
     print(type(error).__name__, error.is_known)
-foreign = {name.partition(".")[0] for name in sys.modules} & {"farebox", "msgspec", "starlette", "httpx", "granian"}
+foreign = {name.partition(".")[0] for name in sys.modules} & {"farebox", "msgspec", "starlette", "httpx", "httptools"}
 print(sorted(foreign))
 """
 
