@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from farebox.http.connection import PARSED_BYTES_AT_ONCE
 from farebox.http.limits import HTTP_LIMITS
 from farebox.http.listener import Listener
 
@@ -63,6 +64,18 @@ async def test_a_body_that_comes_late_is_read_although_its_head_came_with_anothe
     both = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\nPOST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 
     first, second = await answers(port, both, b"hello", count=2)
+
+    assert ("/first", "") == (first["path"], first["body"])
+    assert ("/second", "hello") == (second["path"], second["body"])
+
+
+async def test_a_body_is_read_that_came_with_all_before_it_and_was_not_parsed_yet(port: int) -> None:
+    post = b"POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
+    get = b"GET /first HTTP/1.1\r\nHost: a\r\nA: %b\r\n\r\n"
+    both = get % (b"x" * (PARSED_BYTES_AT_ONCE - len(post) - len(get % b""))) + post
+    assert PARSED_BYTES_AT_ONCE == len(both)
+
+    first, second = await answers(port, both + b"hello", count=2)
 
     assert ("/first", "") == (first["path"], first["body"])
     assert ("/second", "hello") == (second["path"], second["body"])

@@ -146,6 +146,9 @@ class Exchange:
     async def receive(self) -> Message:
         """Return the next piece of the body, or hear that the client sends no more."""
         while True:
+            if not (self._body or self.has_whole_body):
+                # Reading may have been left off for the requests that came before this one.
+                self._connection.resume()
             if self._body or (self.has_whole_body and not self._is_given):
                 body, self._body = bytes(self._body), b""
                 self._is_given = self.has_whole_body
@@ -156,8 +159,6 @@ class Exchange:
             if self._expects_continue and not self._head and not self.has_begun:
                 self._expects_continue = False
                 self._connection.write(_CONTINUE)
-            # It may have been left off for the requests that came before this one.
-            self._connection.resume()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
