@@ -69,10 +69,14 @@ def test_head_has_the_headers_of_get_and_no_body(site: Site) -> None:
 
 
 def test_older_protocols_are_answered(site: Site) -> None:
+    """An answer has the server's version, and nothing that HTTP/1.0 does not know. Source: RFC 9110, section 6.2."""
     line = b"x-api-key: " + site.seeds.merchant_key.encode()
     answer = exchange(site.server.port, b"GET /api/balance HTTP/1.0", line)
-    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
-    assert b'"errorMessage":null' in answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: %d" % len(body) in head.split(b"\r\n")
+    assert b"transfer-encoding" not in head
+    assert b'"errorMessage":null' in body
 
 
 def test_connections_are_kept_for_the_next_poll(site: Site) -> None:
