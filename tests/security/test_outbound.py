@@ -22,7 +22,10 @@ CALLERS: Final = {
     # A server's first process listens; its workers take connections, and those of a successor get the same sockets.
     **{
         name: {"socket"}
-        for name in ("cli/serving/first_process.py", "handover.py", "http/listener.py", "http/worker.py")
+        for name in (
+            *("cli/serving/first_process.py", "handover.py"),
+            *("http/connection.py", "http/listener.py", "http/worker.py"),
+        )
     },
     # A ledger is copied to the database that the command names.
     "moving/postgres_database.py": {"asyncpg"},
