@@ -151,9 +151,10 @@ class Exchange:
                 self._connection.resume()
             if self._body or (self.has_whole_body and not self._is_given):
                 body, self._body = bytes(self._body), b""
-                self._is_given = self.has_whole_body
+                # Reading on may bring the rest, which this piece is without.
+                is_whole = self._is_given = self.has_whole_body
                 self._connection.resume()
-                return {"type": "http.request", "body": body, "more_body": not self.has_whole_body}
+                return {"type": "http.request", "body": body, "more_body": not is_whole}
             if self.is_gone or (self.is_answered and self.has_whole_body):
                 return _DISCONNECT
             if self._expects_continue and not self._head and not self.has_begun:
