@@ -10,6 +10,9 @@ from typing import Final, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
+WHOLE_BODY: Final = "farebox.whole_body"
+"""Stands among the extensions of a request whose body has come: nobody need wait for it."""
+
 BODY_BYTES_AHEAD: Final = 64 * 1024
 """How much of a body is received ahead of the application."""
 
@@ -18,6 +21,7 @@ _STATUS_LINES: Final = {
 }
 _BODILESS: Final = frozenset({204, 304})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_WITH_WHOLE_BODY: Final[dict[str, dict[str, str]]] = {WHOLE_BODY: {}}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _DISCONNECT: Final[Message] = {"type": "http.disconnect"}
 
@@ -112,6 +116,8 @@ class Exchange:
 
     def begin(self, app: ASGIApp, loop: asyncio.AbstractEventLoop) -> None:
         """Let the application answer."""
+        if self.has_whole_body:
+            self.scope["extensions"] = _WITH_WHOLE_BODY
         self._task = loop.create_task(self._run(app))
 
     # What the connection tells.

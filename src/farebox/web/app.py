@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from farebox.http.exchange import WHOLE_BODY
 from farebox.http.limits import HTTP_LIMITS, HttpLimits
 from farebox.services import Services
 from farebox.web.api import routes
@@ -148,7 +149,7 @@ class _Front:
         request = self._watch.begin(scope)
         app: ASGIApp | None = self._endpoints.get(scope["path"])
         body = None
-        if scope["method"] not in _BODILESS:
+        if scope["method"] not in _BODILESS and WHOLE_BODY not in scope.get("extensions", ()):
             receive = body = self._timeouts.reader(receive)
         if app is None:
             send = self._watch.sender(request, send)
