@@ -258,7 +258,8 @@ class Exchange:
                 # A long answer was broken off, and is seen to be so.
                 self.is_kept = False
                 if not (self.has_begun or self.is_gone):
-                    _log.error("there was no answer to %s %s", self.scope["method"], self.scope["path"])
+                    # Paths are not logged: some have a secret in them.
+                    _log.error("there was no answer to %s", self.scope["method"])
                     self._fail()
         except Exception:
             _log.exception("an answer broke off")
