@@ -143,6 +143,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and let the application answer."""
+        if self._parser is None:
+            # Nothing is read any more but for the end.
+            return
         if len(data) > PARSED_BYTES_AT_ONCE:
             self._unparsed = memoryview(data)
             self._read_on()
@@ -310,7 +313,6 @@ class Connection(asyncio.Protocol):
         """Parse a piece of what came."""
         parser = self._parser
         if parser is None:
-            # Nothing is read any more but for the end.
             return
         before = self._latest
         try:
