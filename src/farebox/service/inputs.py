@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -218,14 +218,20 @@ def currency(field: str, text: str) -> str:
     Codes without a minor unit are none that a balance could be kept in: metals, units of account between banks, "no
     currency" and the code for tests. Units that prices are agreed in, such as Chile's CLF, have one.
     """
-    from iso4217 import Currency
-
-    exponents = {currency.code: currency.exponent for currency in Currency}
+    exponents = _currency_exponents()
     if text not in exponents:
         raise InvalidInput(field, f"{text[:8]!r} is not a currency in use, by ISO 4217; write one such as USD")
     if exponents[text] is None:
         raise InvalidInput(field, f"{text} is a code of ISO 4217, but of no money; write a currency such as USD")
     return text
+
+
+@cache
+def _currency_exponents() -> dict[str, int | None]:
+    """Read the currencies in use, and how many digits the minor unit of each has; a look at each code takes a while."""
+    from iso4217 import Currency
+
+    return {currency.code: currency.exponent for currency in Currency}
 
 
 def credit_limit(field: str, text: str, currency: str) -> int:
