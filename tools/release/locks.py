@@ -1,4 +1,4 @@
-"""Reads the locks: what a distribution needs of one, with its hashes."""
+"""Reads the locks: which packages one has, and what a distribution needs of one, with its hashes."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,11 @@ from typing import Final
 
 _NAME: Final = re.compile(r"^([a-z0-9-]+)==")
 _VIA: Final = re.compile(r"^\s+#(?: via)?\s+(\S+)")
+
+
+def names(lock: Path) -> list[str]:
+    """Return the names of a lock's packages, in its order."""
+    return [name for name, _ in _blocks(lock.read_text())]
 
 
 def needed(lock: Path, distribution: str) -> str:
