@@ -21,7 +21,7 @@ from benchmarks.rounds import Figure
 from benchmarks.shapes import ShapeResult
 from benchmarks.simulation.model import Simulated
 
-PACKAGES: Final = ("apsw", "asyncpg", "fastapi", "granian", "msgspec", "starlette", "uvloop")
+PACKAGES: Final = ("apsw", "asyncpg", "fastapi", "granian", "httptools", "msgspec", "starlette", "uvloop")
 _MACHINE_ID_BYTES: Final = 3
 _GIBIBYTE: Final = 1 << 30
 

@@ -181,6 +181,10 @@ def test_what_is_no_http_is_turned_away_and_the_server_stays_up(site: Site, byte
         (b"POST /api/charges HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400),
         (b"POST /api/charges HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}", 400),
         (b"POST /api/charges HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n{}", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"FOO /api/balance HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+        (b"GET /api/balance HTTP/1.1\r\n\r\n", 400),
+        (b"GET /api/balance HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n", 400),
         (b"GET /api/balance?" + b"a" * 65_522 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 414),
         (b"GET /api/balance HTTP/1.1\r\nhost: x\r\n" + b"x-a: b\r\n" * 100 + b"\r\n", 431),
     ],
@@ -205,7 +209,7 @@ def test_the_longest_path_and_the_most_headers_are_a_request(site: Site) -> None
         assert _envelope(answer)[0] in (400, 403)
 
 
-def test_half_closed_connection_gets_a_whole_answer_or_none_and_is_charged_once(site: Site) -> None:
+def test_half_closed_connection_is_answered_and_charged_once(site: Site) -> None:
     url, key = f"{site.server.url}/api/charges", {"x-api-key": site.seeds.service_key}
     before = site.balance()
     for number in range(20):
@@ -215,7 +219,7 @@ def test_half_closed_connection_gets_a_whole_answer_or_none_and_is_charged_once(
             connection.sendall(b"\r\n".join(lines) + body)
             end_sending(connection)
             answer = read_all(connection)
-        assert answer == b"" or 200 == _envelope(answer)[0]
+        assert 200 == _envelope(answer)[0]
         for _ in range(2):
             again = plain_http.post(url, headers=key, content=body)
             assert 200 == again.status_code
@@ -229,7 +233,7 @@ def test_connection_half_closed_within_its_body_moves_nothing(site: Site) -> Non
         connection.sendall(b"\r\n".join(lines) + body[:20])
         end_sending(connection)
         answer = read_all(connection)
-    assert answer == b"" or (400, "malformed_request") == _envelope(answer)[:2]
+    assert (400, "malformed_request") == _envelope(answer)[:2]
     assert before == site.balance()
 
 
