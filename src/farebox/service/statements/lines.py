@@ -5,12 +5,12 @@ Before the first transfer that was priced by a rule stands that rule, so that th
 A CSV has the columns of a transfer. docs/how-to/verify-a-statement.md documents each field.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
-from msgspec.structs import astuple
 
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, KIND_WORDS, Kind
@@ -212,8 +212,8 @@ def price_line_data(price: Price, rule: Rule) -> PriceLineData:
 CSV_COLUMNS: Final = (*TransferData.__struct_encode_fields__, "givenAmount")
 """The names of a transfer's fields as they stand in JSON, in the same order, and what of it was given credit in all."""
 
-_CSV_TEXTS: Final = tuple(CSV_COLUMNS.index(name) for name in ("type", "reference", "note", "idempotencyKey"))
-"""The places of the columns that people write."""
+_CSV_PLAIN: Final = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.: -]*", re.ASCII)
+"""Texts that stand in a cell as they are, as nearly all do."""
 
 
 def csv_header() -> bytes:
@@ -223,12 +223,31 @@ def csv_header() -> bytes:
 
 def csv_rows(transfers: Sequence[Transfer]) -> bytes:
     """Write transfers as lines of CSV (RFC 4180) in UTF-8; what is absent is an empty cell."""
-    return csv_lines([_csv_row(transfer) for transfer in transfers])
+    return "".join([_csv_line(transfer) for transfer in transfers]).encode()
 
 
-def _csv_row(transfer: Transfer) -> list[Any]:
+def _csv_line(transfer: Transfer) -> str:
+    """Write a line as `csv.writer` would, in a third of the time: only texts can have what needs quotes."""
+    data = transfer_data(transfer)
     given = sum(amount for _, amount in read_given(transfer.given)) if transfer.given else 0
-    row = [*astuple(transfer_data(transfer)), format_amount(given) if given else None]
-    for place in _CSV_TEXTS:
-        row[place] = defused(row[place])
-    return row
+    return (
+        f"{data.transfer_id},{data.seq},{data.committed_at},{data.kind},{data.debit},{data.credit},{data.amount},"
+        f"{data.available_before},{data.available_after},{data.held_before},{data.held_after},"
+        f"{_csv_text(data.type)},{'' if data.quantity is None else data.quantity},{data.unit_price or ''},"
+        f"{data.price_id or ''},{_csv_text(data.reference)},{_csv_text(data.note)},{data.refers_to or ''},"
+        f"{_csv_text(data.idempotency_key)},{data.fingerprint},{data.hash},{_csv_cell(data.pricing)},"
+        f"{_csv_cell(data.given)},{data.uncollected or ''},{data.key_id or ''},{format_amount(given) if given else ''}"
+        "\r\n"
+    )
+
+
+def _csv_text(text: str | None) -> str:
+    """Write a text that people wrote as a cell."""
+    if text is None or _CSV_PLAIN.fullmatch(text):
+        return text or ""
+    return _csv_cell(defused(text))
+
+
+def _csv_cell(text: str | None) -> str:
+    """Write a text as a cell, in quotes if it has to stand in them."""
+    return csv_lines([(text,)]).decode().removesuffix("\r\n") if text else ""
