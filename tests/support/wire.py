@@ -3,7 +3,16 @@
 import asyncio
 import contextlib
 import socket
-from typing import Final
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+import h11
+from starlette.types import ASGIApp
+
+from farebox.http.limits import HTTP_LIMITS, HttpLimits
+from farebox.http.listener import Listener
 
 TIMEOUT_S: Final = 30
 
@@ -66,3 +75,120 @@ class Client:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp, limits: HttpLimits = HTTP_LIMITS, *, connections_max: int | None = None
+) -> AsyncIterator[Listener]:
+    """Serve an application on the loop that runs, and end all connections in the end."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        listener = Listener(app, listening, limits, connections_max=connections_max)
+        listener.start()
+        try:
+            yield listener
+        finally:
+            listener.stop()
+            async with asyncio.timeout(TIMEOUT_S):
+                while listener.count:
+                    listener.close_idle()
+                    await asyncio.sleep(0.005)
+
+
+class Answer(NamedTuple):
+    """An answer as a client's parser understood it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    is_last: bool
+    """Whether it says that the connection ends with it."""
+
+
+class Caller:
+    """One connection of a client that sends bytes as they are, and parses answers by h11."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        """What bytes go over; it does not block."""
+        self.came: list[int] = []
+        """The statuses that came ahead of answers, such as 100."""
+        self._parser = h11.Connection(h11.CLIENT)
+        self._loop = asyncio.get_running_loop()
+
+    async def send(self, data: bytes, *, pieces: int = 1) -> None:
+        """Send bytes, in so many pieces, each after the server has seen the one before it."""
+        size = -(-len(data) // pieces) or 1
+        for at in range(0, len(data), size):
+            await self._loop.sock_sendall(self.connection, data[at : at + size])
+            await turns()
+
+    async def answer(self, method: str = "GET") -> Answer:
+        """Receive an answer to a request of that method.
+
+        Raises:
+            h11.RemoteProtocolError: what came is no answer, or not the whole of one.
+        """
+        self._parser.send(h11.Request(method=method, target="/", headers=[("host", "x")]))
+        self._parser.send(h11.EndOfMessage())
+        response, body = None, bytearray()
+        async with asyncio.timeout(TIMEOUT_S):
+            while not isinstance(event := self._parser.next_event(), h11.EndOfMessage):
+                if event is h11.NEED_DATA:
+                    self._parser.receive_data(await self._loop.sock_recv(self.connection, 65_536))
+                elif isinstance(event, h11.InformationalResponse):
+                    self.came.append(event.status_code)
+                elif isinstance(event, h11.Response):
+                    response = event
+                elif isinstance(event, h11.Data):
+                    body += event.data
+                else:
+                    raise h11.RemoteProtocolError(f"there was no answer, but {event!r}")
+        assert response is not None
+        is_last = self._parser.our_state is h11.MUST_CLOSE
+        if not is_last:
+            self._parser.start_next_cycle()
+        headers = {name.decode(): value.decode("latin-1") for name, value in response.headers}
+        return Answer(response.status_code, headers, bytes(body), is_last)
+
+    async def rest(self) -> bytes:
+        """Receive all that still comes until the server closes its side."""
+        rest = bytearray(self._parser.trailing_data[0])
+        async with asyncio.timeout(TIMEOUT_S):
+            while piece := await self._loop.sock_recv(self.connection, 65_536):
+                rest += piece
+        return bytes(rest)
+
+    def end_sending(self) -> None:
+        """Say that no more comes."""
+        self.connection.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Be gone at once."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+
+@asynccontextmanager
+async def calling(listener: Listener, *, receive_bytes: int | None = None) -> AsyncIterator[Caller]:
+    """Connect to a server, with so much room for what it sends, if not as much as usual."""
+    with socket.socket() as connection:
+        connection.setblocking(False)
+        if receive_bytes is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        await asyncio.get_running_loop().sock_connect(connection, listener.address)
+        yield Caller(connection)
+
+
+async def turns(count: int = 5) -> None:
+    """Let all else on the loop have so many turns."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not is_so():
+            await asyncio.sleep(0.002)
