@@ -14,14 +14,18 @@ from farebox.service.csv_files import csv_lines, csv_row
 from farebox.service.statements.lines import CSV_COLUMNS, csv_rows, transfer_data
 
 MICROS: Final = st.integers(-(10**12), 10**12)
-TEXTS: Final = st.none() | st.sampled_from(["plain", "=1+1", "@cmd", '"quoted", and more', "-5", "ü"])
+TEXTS: Final = (
+    st.none()
+    | st.sampled_from(["plain", "=1+1", "@cmd", '"quoted", and more', "-5", "ü", "", " "])
+    | st.text(st.sampled_from("aZ09_.:- ,;=+@'\"\t\r\n\uff1dü"), max_size=4)
+)
 TRANSFERS: Final = st.builds(
     Transfer,
     merchant_id=st.just(5),
     seq=st.integers(1, 10**6),
     kind=st.sampled_from(Kind),
     amount=st.integers(0, 10**12),
-    idempotency_key=st.sampled_from(["key", "=key"]),
+    idempotency_key=TEXTS.filter(bool),
     fingerprint=st.just(bytes(8)),
     wallet_after=MICROS,
     held_after=st.integers(0, 10**9),
@@ -31,6 +35,7 @@ TRANSFERS: Final = st.builds(
     unit_price=st.none() | st.integers(1, 10**6),
     reference=TEXTS,
     note=TEXTS,
+    pricing=st.none() | st.sampled_from(["input=1200", "input=1200,output=350;tier=1"]),
     given=st.sampled_from([None, "1:500000", "1:500000,3:250000"]),
     uncollected=st.none() | st.integers(1, 10**6),
 )
