@@ -1,4 +1,4 @@
-"""Whatever valid requests come, however their bytes are cut: the application is given them, and they are answered."""
+"""Any valid requests, their bytes cut anywhere: the application is given them, and they are answered in their turn."""
 
 import asyncio
 from itertools import pairwise

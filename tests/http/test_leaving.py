@@ -89,7 +89,7 @@ async def test_a_client_that_closes_its_side_gets_the_whole_answer_to_all_that_i
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         heard.append(await receive())
         if scope["path"] == "/three":
-            # What comes is looked at once nothing that came waits for its turn.
+            # The end is seen once no request waits for its turn.
             heard.append(await receive())
         await send(start())
         for number in range(50):
@@ -153,7 +153,7 @@ async def test_an_application_waits_for_a_client_that_reads_slowly_and_others_ar
         while before != sent:
             before = sent
             await asyncio.sleep(0.05)
-        # What is sent is in the system's buffers, but for what the loop holds for a moment.
+        # The system's buffers have it, but for a little that the loop holds.
         assert sent < 8 * MEGABYTE
         for _ in range(20):
             async with calling(listener) as other:

@@ -73,7 +73,7 @@ async def test_a_line_without_an_end_ends(begun: bytes, more: bytes) -> None:
         while not receiving.done():
             await caller.send(more * 20_000)
             sent += 20_000 * len(more)
-            # What comes between is thrown away for a while.
+            # Bytes that come after a refusal are thrown away for a while.
             assert sent < 2_000_000
             if sent > 500_000:
                 caller.end_sending()

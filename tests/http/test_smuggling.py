@@ -1,4 +1,4 @@
-"""What is read in two ways by two programs: it is refused, or it is one request; what comes behind is never another."""
+"""Bytes that two programs read in two ways: they are refused, or are one request; none behind them is another."""
 
 import pytest
 
