@@ -36,9 +36,9 @@ class Small:
         return None
 
     def ended(self) -> tuple[int, str]:
-        """Wait for its end; return its status, and what it said."""
-        _, said = self.process.communicate(timeout=TIMEOUT_S)
-        return self.process.returncode, said
+        """Wait for its end; return its status, and its output."""
+        _, output = self.process.communicate(timeout=TIMEOUT_S)
+        return self.process.returncode, output
 
 
 @contextmanager
@@ -73,10 +73,10 @@ def _awaited(look: Callable[[], T | None]) -> T:
 )
 def test_a_worker_that_cant_start_ends_the_server_and_says_why(free_port: int, fails: str, line: str) -> None:
     with _running(free_port, SMALL_SERVER_FAILS=fails) as server:
-        status, said = server.ended()
+        status, output = server.ended()
     assert 1 == status
-    assert line in said
-    assert "worker-1 ended by itself, with exit status 1" in said
+    assert line in output
+    assert "worker-1 ended by itself, with exit status 1" in output
 
 
 def test_a_worker_that_is_killed_is_replaced_and_the_server_ends_well(free_port: int) -> None:
@@ -85,17 +85,17 @@ def test_a_worker_that_is_killed_is_replaced_and_the_server_ends_well(free_port:
         os.kill(killed, signal.SIGKILL)
         assert killed != _awaited(server.worker)
         server.process.terminate()
-        status, said = server.ended()
+        status, output = server.ended()
     assert 0 == status
-    assert 1 == said.count("worker-1 ended by itself, with exit status -9")
+    assert 1 == output.count("worker-1 ended by itself, with exit status -9")
 
 
 def test_a_replacement_that_dies_at_once_ends_the_server(free_port: int, tmp_path: Path) -> None:
     with _running(free_port, SMALL_SERVER_STARTED=str(tmp_path / "started")) as server:
         os.kill(_awaited(server.worker), signal.SIGKILL)
-        status, said = server.ended()
+        status, output = server.ended()
     assert 1 == status
-    assert f"worker-1 ended by itself, with exit status {DIED}" in said
+    assert f"worker-1 ended by itself, with exit status {DIED}" in output
 
 
 def test_a_worker_takes_no_notice_of_signals_that_are_for_the_first_process(free_port: int) -> None:
