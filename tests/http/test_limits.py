@@ -13,7 +13,7 @@ from farebox.http.connection import HEADERS_BYTES_MAX, HEADERS_MAX, TARGET_BYTES
 from farebox.http.limits import HTTP_LIMITS
 from farebox.http.listener import ACCEPTED_AT_ONCE, Listener
 from tests.http.applications import GET, Echo, Waiting, get, post
-from tests.support.wire import Caller, calling, serving, until
+from tests.support.wire import Caller, calling, serving, turns, until
 
 SHORT: Final = msgspec.structs.replace(HTTP_LIMITS, head_seconds=1, unwanted_seconds=1)
 TOO_LATE_S: Final = 4
@@ -211,3 +211,27 @@ async def test_a_body_that_trickles_in_is_for_the_application_to_time() -> None:
             await caller.send(request[at : at + 1 or None])
             await asyncio.sleep(0.08)
         assert 200 == (await caller.answer("POST")).status
+
+
+@pytest.mark.parametrize("turns_between", range(8))
+async def test_a_connection_that_is_being_accepted_counts_once_before_long(turns_between: int) -> None:
+    app = Waiting()
+    async with serving(app, connections_max=4) as listener:
+        callers: list[Caller] = []
+        try:
+            for turns_after in (0, turns_between, 0):
+                connection = socket.create_connection(listener.address)
+                connection.setblocking(False)
+                callers.append(Caller(connection))
+                if turns_after:
+                    listener._accept()
+                    await turns(turns_after)
+            listener._accept()
+            for caller in callers:
+                await caller.send(GET)
+            async with asyncio.timeout(2):
+                await until(lambda: len(app.asked) == len(callers))
+        finally:
+            app.may_go.set()
+            for caller in callers:
+                caller.connection.close()

@@ -1,6 +1,7 @@
 """How a server ends what was begun on its connections, and how an application starts and ends."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -9,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from farebox.http.lifespan import Lifespan, StartFailed
 from tests.http.applications import GET, Waiting, answer, get, piece, post, start
-from tests.support.wire import TIMEOUT_S, calling, serving, until
+from tests.support.wire import TIMEOUT_S, Caller, calling, serving, until
 
 COMPLETE: Final[Message] = {"type": "lifespan.startup.complete"}
 
@@ -87,11 +88,12 @@ async def test_nobody_is_accepted_any_more_and_who_was_accepted_is_answered() ->
     app = Waiting()
     app.may_go.set()
     async with serving(app) as listener:
-        async with calling(listener) as caller:
-            # It waits to be accepted, and is accepted in the same turn of the loop as the stop.
-            await asyncio.sleep(0)
+        with socket.create_connection(listener.address) as connection:
+            connection.setblocking(False)
+            # It is accepted in the same turn of the loop as the stop, and there only after it.
             listener._accept()
             listener.stop()
+            caller = Caller(connection)
             await caller.send(GET)
             assert (await caller.answer()).is_last
         with pytest.raises(OSError, match="failed"):
