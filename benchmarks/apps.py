@@ -35,7 +35,10 @@ def ceiling() -> ASGIApp:
     """Make an application that reads a request and gives the same answer to all, as large as Farebox's would be."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
+            for word in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{word}.complete"})
             return
         body, headers = _ANSWERS[scope["method"]]
         if scope["method"] == "POST":
