@@ -7,6 +7,7 @@ from typing import Any, Final
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from benchmarks.serve import start_and_end
 from farebox import server
 from farebox.bootstrap import Farebox
 from farebox.service.ledger.committer import CommitterLimits
@@ -35,10 +36,8 @@ def ceiling() -> ASGIApp:
     """Make an application that reads a request and gives the same answer to all, as large as Farebox's would be."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            for word in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{word}.complete"})
+        if scope["type"] != "http":
+            await start_and_end(receive, send)
             return
         body, headers = _ANSWERS[scope["method"]]
         if scope["method"] == "POST":

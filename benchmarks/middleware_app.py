@@ -19,6 +19,7 @@ _HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", b
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """Answer anything, after its body has come."""
     if scope["type"] != "http":
+        await serve.start_and_end(receive, send)
         return
     while (await receive()).get("more_body", False):
         pass

@@ -3,10 +3,19 @@
 import os
 import sys
 
+from starlette.types import Receive, Send
+
 from benchmarks.parent import stop_with_parent
 from farebox.cli.serving.first_process import FirstProcess
 from farebox.handover import bound_sockets
 from farebox.http.limits import HTTP_LIMITS
+
+
+async def start_and_end(receive: Receive, send: Send) -> None:
+    """Say that an application starts and ends, which has nothing to do for it; the server waits for its word."""
+    for word in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{word}.complete"})
 
 
 def main() -> None:
