@@ -235,3 +235,15 @@ async def test_a_connection_that_is_being_accepted_counts_once_before_long(turns
             app.may_go.set()
             for caller in callers:
                 caller.connection.close()
+
+
+async def test_the_time_of_a_head_begins_with_its_first_byte() -> None:
+    async with serving(Echo()) as listener, calling(listener) as caller:
+        await until(lambda: listener.count == 1)
+        listener.ticks += HTTP_LIMITS.head_seconds - 2
+        await caller.send(GET[:20])
+        listener.ticks += HTTP_LIMITS.head_seconds - 2
+        before = listener.ticks
+        await until(lambda: listener.ticks > before)
+        await caller.send(GET[20:])
+        assert 200 == (await caller.answer()).status
