@@ -235,7 +235,7 @@ async def test_a_client_that_waits_and_is_answered_instead_knows_that_the_connec
 @pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.0, h2c"])
 @pytest.mark.parametrize("body", [b"", b"hello" * 5_000])
 @pytest.mark.parametrize("pieces", [1, 7])
-async def test_an_offer_of_another_protocol_is_a_plain_request_with_its_body_and_the_last(
+async def test_an_offer_of_another_protocol_is_a_plain_request_with_its_body_and_the_connection_goes_on(
     protocol: bytes, body: bytes, pieces: int
 ) -> None:
     echo = Echo()
@@ -243,10 +243,10 @@ async def test_an_offer_of_another_protocol_is_a_plain_request_with_its_body_and
         body, b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + protocol, b"HTTP2-Settings: AAMAAABkAAQ"
     )
     async with serving(echo) as listener, calling(listener) as caller:
-        await caller.send(request + GET + request, pieces=pieces)
-        told = await caller.answer("POST")
-        assert (200, True, b"") == (told.status, told.is_last, await caller.rest())
-    assert [body] == echo.bodies
+        await caller.send(request + GET + request + GET, pieces=pieces)
+        told = [await caller.answer(method) for method in ("POST", "GET", "POST", "GET")]
+        assert [(200, False)] * 4 == [(each.status, each.is_last) for each in told]
+    assert [body, b"", body, b""] == echo.bodies
     assert (b"upgrade", protocol) in echo.scopes[0]["headers"]
 
 

@@ -311,21 +311,21 @@ class Connection(asyncio.Protocol):
 
     def _parse(self, data: bytes | memoryview) -> None:
         """Parse a piece of what came."""
-        parser = self._parser
-        if parser is None:
-            return
-        before = self._latest
+        before, length = self._latest, len(data)
         try:
-            try:
-                parser.feed_data(data)
-            except httptools.HttpParserUpgrade as offer:
-                self._decline(memoryview(data)[offer.args[0] :])
+            while data and self._parser is not None:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as offer:
+                    data = memoryview(data)[offer.args[0] :]
+                    self._decline()
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause.status if isinstance(cause, _Unfit) else HTTPStatus.BAD_REQUEST)
         else:
-            if self._is_in_head or self._is_chunked:
-                self._count_head(len(data), is_new=before is not self._latest)
+            if self._parser is not None and (self._is_in_head or self._is_chunked):
+                self._count_head(length, is_new=before is not self._latest)
 
     def _read_on(self) -> None:
         """Parse what came with what is parsed already, as long as no request waits for its turn."""
@@ -337,11 +337,10 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             self._pause()
 
-    def _decline(self, rest: memoryview) -> None:
-        """Take a request that offers another protocol for a plain one, with its body, where the parser stops.
+    def _decline(self) -> None:
+        """Take a request that offers another protocol for a plain one: its body comes where the parser stopped.
 
-        Args:
-            rest: what came behind its head.
+        Some clients offer HTTP/2 with each request. Source: RFC 9110, section 7.8.
         """
         offer = self._waiting.pop()
         scope = offer.scope
@@ -351,14 +350,9 @@ class Connection(asyncio.Protocol):
         headers = self._headers
         plain = [b"%b: %b\r\n" % each for each in headers if each[0] != b"upgrade"]
         line = b"%b %b HTTP/%b\r\n" % (scope["method"].encode(), self._url, scope["http_version"].encode())
-        parser = self._parser = httptools.HttpRequestParser(self)
-        parser.feed_data(b"".join([line, *plain, b"\r\n"]))
-        request = self._waiting[-1]
-        request.scope["headers"] = headers
-        request.is_kept = False
-        # What stands behind it is not answered: nor is another offer.
-        with suppress(httptools.HttpParserUpgrade):
-            parser.feed_data(rest)
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"".join([line, *plain, b"\r\n"]))
+        self._waiting[-1].scope["headers"] = headers
 
     def _go_on(self) -> None:
         """Answer the next request; if there is none, refuse what came, or wait."""
