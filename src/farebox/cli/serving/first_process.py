@@ -137,13 +137,14 @@ class FirstProcess:
             tell_service_manager("READY=1")
 
     def _is_well(self, index: int) -> bool:
-        """Look after a worker: one that has ended is replaced, unless it was no good from the start."""
+        """Look after a worker: one that has ended is replaced, but not while none has listened yet."""
         worker = self._workers[index]
         if worker.is_alive():
             return True
         _log.error("%s ended by itself, with exit status %s", worker.name, worker.exitcode)
         lived_seconds = time.monotonic() - self._replaced_at.get(index, 0.0)
-        if not self._is_replacing or lived_seconds < REPLACED_SECONDS_MIN:
+        has_started = self._listening_count > 0
+        if not (self._is_replacing and has_started) or lived_seconds < REPLACED_SECONDS_MIN:
             return False
         self._replaced_at[index] = time.monotonic()
         self._workers[index] = self._start(index)
