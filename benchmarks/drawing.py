@@ -82,12 +82,12 @@ def draw_bars(title: str, groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
 
 
 def draw_lines(title: str, series: Sequence[Series], *, x: str, y: str, is_log: bool = False) -> str:
-    """Draw lines over one pair of axes, both from zero, or both logarithmic."""
+    """Draw lines over one pair of axes, both from zero, or both logarithmic if there is anything above zero."""
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(title, _LINES_HEIGHT_INCHES)
         for number, line in enumerate(series):
             axes.plot(*zip(*line.points, strict=True), label=line.name, color=COLOURS[number % len(COLOURS)])
-        if is_log:
+        if is_log and any(value > 0 for line in series for _, value in line.points):
             axes.set_xscale("log", subs=[])
             axes.set_yscale("log", subs=[])
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
