@@ -31,7 +31,6 @@ _HEAD_BYTES_MAX: Final = TARGET_BYTES_MAX + 2 * HEADERS_BYTES_MAX
 """Above this a head is refused even if none of its headers is whole; so is what stands between the pieces of a body."""
 
 _RESET: Final = struct.pack("ii", 1, 0)
-_NOTHING: Final = memoryview(b"")
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
@@ -107,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._client: tuple[str, int] | None = None
         self._parser: Any = httptools.HttpRequestParser(self)
-        self._unparsed = _NOTHING
+        self._unparsed: bytes | memoryview = b""
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._latest: Exchange | None = None
@@ -146,15 +145,8 @@ class Connection(asyncio.Protocol):
         if self._parser is None:
             # Nothing is read any more but for the end.
             return
-        if len(data) > PARSED_BYTES_AT_ONCE:
-            self._unparsed = memoryview(data)
-            self._read_on()
-            return
-        self._parse(data)
-        if self._current is None:
-            self._go_on()
-        if self._waiting:
-            self._pause()
+        self._unparsed = memoryview(data) if len(data) > PARSED_BYTES_AT_ONCE else data
+        self._read_on()
 
     def eof_received(self) -> bool:
         """Note that the client sends no more; the answers to what it asked are sent all the same."""
@@ -168,7 +160,7 @@ class Connection(asyncio.Protocol):
         """Note that nothing can be sent any more."""
         self.is_lost = self.has_ended = True
         self._parser = self._latest = None
-        self._unparsed = _NOTHING
+        self._unparsed = b""
         self._waiting.clear()
         if self._current is not None:
             self._current.leave()
@@ -304,7 +296,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """End, as soon as what was sent is taken."""
         self._parser = None
-        self._unparsed = _NOTHING
+        self._unparsed = b""
         self._waiting.clear()
         if not self.is_lost:
             self._transport.close()
@@ -390,7 +382,7 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._parser = self._refused = None
-        self._unparsed = _NOTHING
+        self._unparsed = b""
         self._waiting.clear()
         self._transport.write_eof()
         self._transport.resume_reading()

@@ -65,11 +65,6 @@ class Listener:
         """Count the connections that are open, or about to be."""
         return len(self._connections) + len(self._accepting)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is asked on any connection that is not answered."""
-        return not self._accepting and all(each.is_idle for each in self._connections)
-
     def stop(self) -> None:
         """Accept no more, and end each connection with its next answer; what waits in the socket is left to others."""
         self._is_stopped = True
