@@ -12,9 +12,9 @@ import pytest
 from farebox.core.commands import SetThresholds
 from farebox.core.state import BatchState, ReadSet
 from farebox.storage import sql
-from farebox.storage.postgres import PostgresConnector, batch, connector
+from farebox.storage.postgres import batch, connector
 from farebox.storage.postgres.limits import PostgresLimits
-from farebox.storage.stores import Stores
+from tests.storage.engines import opened_postgres
 from tests.support.ledger import ANN, UNIT, account_of, add_merchant, add_neighbour, add_price, charge, do, wallet
 
 PLACE: Final = """
@@ -32,16 +32,6 @@ LOCKED: Final = "SELECT mode, granted FROM pg_locks WHERE pid = $1 AND locktype 
 SUBSCRIBES: Final = "SELECT count(*) FROM pg_locks WHERE relation = 'pg_subscription'::regclass AND NOT granted"
 
 PATIENT: Final = PostgresLimits(lock_timeout_ms=60_000, idle_in_transaction_timeout_ms=120_000)
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Stores]:
-    stores = Stores.over(PostgresConnector(url, PATIENT))
-    await stores.connector.open()
-    try:
-        yield stores
-    finally:
-        await stores.connector.close()
 
 
 @asynccontextmanager
@@ -76,8 +66,8 @@ async def test_a_move_waits_for_a_batch_and_the_next_batch_for_the_move(
         return state
 
     async with (
-        opened(spread_url) as stores,
-        opened(spread_url) as others,
+        opened_postgres(spread_url, PATIENT) as stores,
+        opened_postgres(spread_url, PATIENT) as others,
         connected(spread_url) as mover,
         connected(spread_url) as watcher,
     ):
@@ -115,7 +105,7 @@ async def test_a_move_waits_for_a_batch_and_the_next_batch_for_the_move(
 
 
 async def test_the_lock_of_a_batch_is_a_change_of_one_shard(spread_url: str) -> None:
-    async with opened(spread_url) as stores, connected(spread_url) as connection:
+    async with opened_postgres(spread_url, PATIENT) as stores, connected(spread_url) as connection:
         await add_merchant(stores)
         neighbour = await add_neighbour(stores)
         for name, value in PostgresLimits(is_sharded=True).session().items():

@@ -20,7 +20,7 @@ from farebox.bootstrap import Farebox
 from tests.cli.shell import Shell
 from tests.e2e.traffic import Traffic, check_books
 from tests.support.ledger import book
-from tests.support.server import Seeds, Server, open_farebox, seed
+from tests.support.server import Seeds, Server, is_listening, open_farebox, seed
 
 IMAGE_MICROS: Final = 10_000
 PAID_MICROS: Final = 100_000_000
@@ -29,26 +29,14 @@ TIMEOUT_S: Final = 20
 KEYS: Final = tuple(f"k{number}" for number in range(CHARGES))
 
 
-def _first_process(server: Server) -> psutil.Process:
-    """Find the process that was started, whose children do the work."""
-    (found,) = [child for child in psutil.Process().children() if {"serve", str(server.port)} <= set(child.cmdline())]
-    return found
-
-
 async def _working(first: psutil.Process, *, workers: int, without: int = 0) -> list[psutil.Process]:
     """Wait until so many processes are at work, one of a certain number not among them, and return them."""
     async with asyncio.timeout(TIMEOUT_S):
         while True:
-            found = [child for child in first.children() if child.pid != without and _is_listening(child)]
+            found = [child for child in first.children() if child.pid != without and is_listening(child)]
             if len(found) == workers:
                 return found
             await asyncio.sleep(0.02)
-
-
-def _is_listening(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return any(each.status == psutil.CONN_LISTEN for each in process.net_connections())
-    return False
 
 
 async def _check(farebox: Farebox, seeds: Seeds, charged: int) -> None:
@@ -64,7 +52,7 @@ async def test_a_server_that_is_told_to_stop_has_answered_each_charge_it_made_an
     async with open_farebox(database_url) as farebox:
         seeds = await seed(farebox)
         with Server(database_url, workers=workers, environment={"FAREBOX_SECRET_KEY": token_hex(32)}) as server:
-            process = _first_process(server)
+            process = server.first_process()
             await _working(process, workers=workers)
             traffic = Traffic([server], seeds)
             # More than can be charged before the signal is heeded, however long that takes on a busy machine.
@@ -92,7 +80,7 @@ async def test_a_server_without_a_secret_key_warns_of_it_once(tmp_path: Path) ->
     async with open_farebox(database_url):
         pass
     with Server(database_url, workers=2) as server:
-        await _working(_first_process(server), workers=2)
+        await _working(server.first_process(), workers=2)
         assert 1 == server.log().count("warning: FAREBOX_SECRET_KEY is not set")
 
 
@@ -130,7 +118,7 @@ async def test_a_process_that_dies_is_replaced_and_no_charge_is_lost_or_made_twi
     async with open_farebox(database_url) as farebox:
         seeds = await seed(farebox)
         with Server(database_url, workers=2) as server:
-            first = _first_process(server)
+            first = server.first_process()
             workers = await _working(first, workers=2)
             traffic = Traffic([server], seeds)
             running = asyncio.create_task(traffic.charge_until_answered(KEYS))

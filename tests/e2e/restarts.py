@@ -14,7 +14,7 @@ from typing import Final
 import psutil
 
 from tests.support.kept import KeptClient, LostRequest
-from tests.support.server import Seeds, Server, ServerError, open_farebox, seed
+from tests.support.server import Seeds, Server, ServerError, is_listening, open_farebox, seed
 
 BUSY_CLIENTS: Final = 48
 IDLE_CLIENTS: Final = 16
@@ -40,7 +40,7 @@ class Succeeded(Server):
             with suppress(psutil.NoSuchProcess):
                 family = before.children()
                 self.first = next((child for child in family if child.pid not in others), self.first)
-                if not any(_is_listening(process) for process in (before, *family) if process != self.first):
+                if not any(is_listening(process) for process in (before, *family) if process != self.first):
                     return before
             if not before.is_running():
                 return before
@@ -53,12 +53,6 @@ class Succeeded(Server):
         assert self.first is not None
         self.first.terminate()
         await_end(self.first)
-
-
-def _is_listening(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return any(each.status == psutil.CONN_LISTEN for each in process.net_connections())
-    return False
 
 
 def await_end(process: psutil.Process) -> None:

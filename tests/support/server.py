@@ -341,6 +341,13 @@ async def seed_through(
     )
 
 
+def is_listening(process: psutil.Process) -> bool:
+    """Tell whether a process accepts connections; one that is gone does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return any(each.status == psutil.CONN_LISTEN for each in process.net_connections())
+    return False
+
+
 def _is_alive(process: psutil.Process) -> bool:
     """Tell whether a process still runs; one that nobody has buried yet does not."""
     with contextlib.suppress(psutil.NoSuchProcess):
