@@ -3,6 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,9 @@ from tests.support.server import Seeds, Server, seeded
 
 TIMEOUT_S = 1.5
 """How long an attempt may last where the network is bad."""
+
+CALLS_MAX = 32
+"""How many calls of a blocking client are under way at once."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +61,25 @@ def payer(books: Books) -> Payer:
 
 
 class InThreads:
-    """A blocking client, with the face of the asynchronous one: each call runs in a thread."""
+    """A blocking client, with the face of the asynchronous one: each call runs in a thread of its own."""
 
     def __init__(self, farebox: Farebox) -> None:
         self._farebox = farebox
+        # The loop's own are few where processors are few, and calls would wait for one another.
+        self._threads = ThreadPoolExecutor(CALLS_MAX)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = getattr(self._farebox, name)
 
         def call(*arguments: Any, **named: Any) -> Awaitable[Any]:
-            return asyncio.to_thread(functools.partial(method, *arguments, **named))
+            loop = asyncio.get_running_loop()
+            return loop.run_in_executor(self._threads, functools.partial(method, *arguments, **named))
 
         return call
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self._farebox.close)
+        self._threads.shutdown()
 
 
 AnyClient = AsyncFarebox | InThreads
