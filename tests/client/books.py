@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 from tests.cli.shell import Shell
@@ -81,9 +80,8 @@ class Books:
 
 
 @contextlib.contextmanager
-def open_books(folder: Path) -> Iterator[Books]:
-    """Serve a new ledger in this folder; when it ends, every book is replayed."""
-    database_url = f"sqlite:///{folder / 'farebox.db'}"
+def open_books(database_url: str) -> Iterator[Books]:
+    """Serve a new ledger; when it ends, every book is replayed."""
     seeds = seeded(database_url)
     with Server(database_url) as server:
         books = Books(server, seeds)

@@ -1,6 +1,7 @@
 """A real server for all tests of the client, a bad network before it, and both clients behind one face."""
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 from farebox_client import AsyncFarebox, Farebox
 from tests.client.books import Books, Payer, open_books
+from tests.storage.engines import PostgresEngine
 from tests.support.misbehaving import Misbehaving
 from tests.support.server import Seeds, Server, seeded
 
@@ -30,28 +32,73 @@ class Site:
     seeds: Seeds
 
 
-@pytest.fixture(scope="module")
-def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server on SQLite, with the merchant and the keys that `seed` adds."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('client') / 'farebox.db'}"
-    seeds = seeded(url, balance="100000")
-    with Server(url) as server, Misbehaving(server.port) as proxy:
+@contextlib.contextmanager
+def running_site(database_url: str) -> Iterator[Site]:
+    """Serve a ledger, with the merchant and the keys that `seed` adds."""
+    seeds = seeded(database_url, balance="100000")
+    with Server(database_url) as server, Misbehaving(server.port) as proxy:
         yield Site(server, proxy, seeds)
 
 
+on_each_engine = pytest.mark.parametrize("engine_name", ["sqlite", "postgres"], indirect=True)
+"""For tests of money: their `site`, their `books` and their `payer` are on each engine in turn."""
+
+
 @pytest.fixture
-def site(running_site: Site) -> Site:
-    """The server, with a network that is good until a test tells it otherwise."""
-    running_site.proxy.misbehave()
-    running_site.proxy.retry_after = None
-    return running_site
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """What the test's server keeps its ledger in: SQLite, where a test is not marked `on_each_engine`."""
+    name: str = getattr(request, "param", "sqlite")
+    return name
 
 
 @pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
-    """A server whose books are replayed at the end."""
-    with open_books(tmp_path_factory.mktemp("books")) as books:
+def sqlite_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the tests of a file may have a ledger of SQLite; `postgres_ledger` is one of PostgreSQL."""
+    return f"sqlite:///{tmp_path_factory.mktemp('client') / 'farebox.db'}"
+
+
+@pytest.fixture(scope="module")
+def sqlite_site(sqlite_url: str) -> Iterator[Site]:
+    """A server on SQLite."""
+    with running_site(sqlite_url) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def postgres_site(postgres_ledger: PostgresEngine) -> Iterator[Site]:
+    """A server on PostgreSQL."""
+    with running_site(postgres_ledger.url) as site:
+        yield site
+
+
+@pytest.fixture
+def site(engine_name: str, request: pytest.FixtureRequest) -> Site:
+    """The server, with a network that is good until a test tells it otherwise."""
+    site: Site = request.getfixturevalue(f"{engine_name}_site")
+    site.proxy.misbehave()
+    site.proxy.retry_after = None
+    return site
+
+
+@pytest.fixture(scope="module")
+def sqlite_books(sqlite_url: str) -> Iterator[Books]:
+    """A server on SQLite whose books are replayed at the end."""
+    with open_books(sqlite_url) as books:
         yield books
+
+
+@pytest.fixture(scope="module")
+def postgres_books(postgres_ledger: PostgresEngine) -> Iterator[Books]:
+    """A server on PostgreSQL whose books are replayed at the end."""
+    with open_books(postgres_ledger.url) as books:
+        yield books
+
+
+@pytest.fixture
+def books(engine_name: str, request: pytest.FixtureRequest) -> Books:
+    """A server whose books are replayed at the end."""
+    books: Books = request.getfixturevalue(f"{engine_name}_books")
+    return books
 
 
 @pytest.fixture

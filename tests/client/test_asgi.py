@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 
 from farebox_client.middleware.routes import charged
 from tests.client.books import Books, Payer, open_books
+from tests.client.conftest import on_each_engine
 from tests.client.serving import Client
 from tests.client.sites import Site, serving
 from tests.client.waiting import eventually
@@ -19,9 +20,21 @@ from tests.support import plain_http
 
 
 @pytest.fixture(scope="module")
-def site(books: Books) -> Iterator[Site]:
-    with serving(books) as site:
+def sqlite_site(sqlite_books: Books) -> Iterator[Site]:
+    with serving(sqlite_books) as site:
         yield site
+
+
+@pytest.fixture(scope="module")
+def postgres_site(postgres_books: Books) -> Iterator[Site]:
+    with serving(postgres_books) as site:
+        yield site
+
+
+@pytest.fixture
+def site(engine_name: str, request: pytest.FixtureRequest) -> Site:
+    site: Site = request.getfixturevalue(f"{engine_name}_site")
+    return site
 
 
 # Prices
@@ -79,6 +92,7 @@ def test_operators_choose_which_answers_are_charged(books: Books, payer: Payer) 
     books.assert_settled(payer, "0.03")
 
 
+@on_each_engine
 def test_many_requests_at_once_are_each_charged_once(site: Site, payer: Payer) -> None:
     paths = ["/v1/image", "/v1/image?status=404", "/v1/image?fail", "/v1/stream?pieces=3", "/v1/chat?output=1"] * 20
     with ThreadPoolExecutor(16) as threads:
@@ -105,6 +119,7 @@ def test_a_merchants_id_is_no_key(site: Site, payer: Payer) -> None:
     site.books.assert_settled(payer, "0")
 
 
+@on_each_engine
 def test_a_key_is_refused_as_soon_as_it_is_revoked(site: Site, payer: Payer) -> None:
     assert 200 == site.get("/v1/image", payer.key).status_code
     made = site.books.ask("POST", f"/api/admin/merchants/{payer.id}/keys")
@@ -174,6 +189,7 @@ def test_who_leaves_before_any_output_is_charged_if_the_operator_wants_it(books:
         books.assert_settled(payer, "0.01")
 
 
+@on_each_engine
 def test_a_stream_that_is_cut_costs_what_was_delivered(site: Site, payer: Payer) -> None:
     ended, pieces = site.handled.ended, site.handled.pieces
     client = Client(site.port, "/v1/stream?pieces=1000&every=0.02", payer.key)
@@ -206,6 +222,7 @@ def test_a_stream_that_fails_costs_what_was_delivered(site: Site, payer: Payer) 
 # Web sockets
 
 
+@on_each_engine
 def test_a_web_socket_costs_what_was_delivered(site: Site, payer: Payer) -> None:
     url = f"ws://127.0.0.1:{site.port}/v1/live"
     with connect(url, additional_headers={"x-api-key": payer.key}) as socket:
@@ -238,6 +255,7 @@ def test_a_web_socket_without_a_good_key_is_refused_in_the_envelope(site: Site) 
 # Long requests
 
 
+@on_each_engine
 def test_a_hold_lasts_as_long_as_its_request(books: Books, payer: Payer) -> None:
     with serving(books, hold_for=1) as site:
         assert 200 == site.get("/v1/image?wait=2.5", payer.key).status_code
@@ -260,8 +278,10 @@ def test_nobody_is_let_through_while_farebox_cannot_be_asked(books: Books, payer
         assert 0 == site.handled.count
 
 
-def test_what_was_let_through_is_charged_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with open_books(tmp_path) as books:
+def test_what_was_let_through_is_charged_later(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_books(database_url) as books:
         payer, poor = books.payer(), books.payer("0.01")
         settings = {"fail_open": True, "spool": tmp_path / "spool", "give_up_after": 0.5}
         with serving(books, **settings) as site:
@@ -281,8 +301,8 @@ def test_what_was_let_through_is_charged_later(tmp_path: Path, caplog: pytest.Lo
         assert left.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_capture_that_fails_after_the_answer_is_made_later(tmp_path: Path) -> None:
-    with open_books(tmp_path) as books:
+def test_a_capture_that_fails_after_the_answer_is_made_later(database_url: str) -> None:
+    with open_books(database_url) as books:
         payer = books.payer()
         with serving(books, give_up_after=0.5) as site, ThreadPoolExecutor(1) as threads:
             answer = threads.submit(site.get, "/v1/image?wait=1", payer.key)
@@ -294,8 +314,8 @@ def test_a_capture_that_fails_after_the_answer_is_made_later(tmp_path: Path) -> 
         assert ["top_up", "hold", "capture"] == [each["kind"] for each in books.transfers(payer)]
 
 
-def test_what_is_owed_for_a_hold_that_ran_out_is_charged(tmp_path: Path) -> None:
-    with open_books(tmp_path) as books:
+def test_what_is_owed_for_a_hold_that_ran_out_is_charged(database_url: str, tmp_path: Path) -> None:
+    with open_books(database_url) as books:
         payer = books.payer()
         settings = {"hold_for": 1, "spool": tmp_path / "spool", "give_up_after": 0.3}
         with serving(books, **settings) as site, ThreadPoolExecutor(1) as threads:
@@ -316,6 +336,7 @@ def test_what_is_owed_for_a_hold_that_ran_out_is_charged(tmp_path: Path) -> None
     assert [] == list((tmp_path / "spool").iterdir())
 
 
+@on_each_engine
 def test_the_end_of_a_server_waits_for_what_is_owed(books: Books, payer: Payer) -> None:
     with contextlib.ExitStack() as clients, serving(books) as site:
         for _ in range(10):

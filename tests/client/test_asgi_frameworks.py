@@ -16,11 +16,11 @@ from tests.client.waiting import eventually
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
-def site(request: pytest.FixtureRequest, books: Books) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, sqlite_books: Books) -> Iterator[Site]:
     handled = Handled()
-    charging = Charging(books.url, key=books.seeds.service_key, routes=ROUTES, unlisted="pass")
+    charging = Charging(sqlite_books.url, key=sqlite_books.seeds.service_key, routes=ROUTES, unlisted="pass")
     with serve_asgi(FRAMEWORKS[request.param](charging, handled)) as port:
-        yield Site(books, handled, port)
+        yield Site(sqlite_books, handled, port)
 
 
 @pytest.mark.parametrize(

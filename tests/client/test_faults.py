@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from farebox_client import AsyncFarebox, Charge, ChargeFields, FareboxError, Transfer, Unreachable, new_key
-from tests.client.conftest import TIMEOUT_S, AnyClient, Connect, Site
+from tests.client.conftest import TIMEOUT_S, AnyClient, Connect, Site, on_each_engine
 from tests.support.misbehaving import DONE_ALL_THE_SAME, Fault
 
 CALLERS: Final = 24
@@ -52,6 +52,7 @@ async def test_a_charge_that_meets_a_fault_is_made_once(connect: Connect, site: 
     assert [charge.transfer_id] == [transfer.transfer_id for transfer in await transfers(site, reference)]
 
 
+@on_each_engine
 @pytest.mark.parametrize("fault", [Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER, Fault.UNKNOWN_AFTER])
 async def test_every_step_that_moves_money_meets_a_fault_and_is_done_once(
     connect: Connect, site: Site, fault: Fault
@@ -79,6 +80,7 @@ async def test_every_step_that_moves_money_meets_a_fault_and_is_done_once(
     assert [("refund", "0.50"), *released, ("hold", "3.00"), *captured] == booked
 
 
+@on_each_engine
 @pytest.mark.parametrize("fault", [Fault.DROPPED_AFTER, Fault.OVERLOADED, Fault.HANGS_AFTER, Fault.BAD_GATEWAY_BEFORE])
 async def test_a_batch_that_meets_a_fault_is_charged_once(connect: Connect, site: Site, fault: Fault) -> None:
     reference = new_key()
@@ -94,6 +96,7 @@ async def test_a_batch_that_meets_a_fault_is_charged_once(connect: Connect, site
     assert [other.transfer_id, one.transfer_id] == booked
 
 
+@on_each_engine
 @pytest.mark.parametrize("share", [FAULT_SHARE, 1.0])
 async def test_all_that_is_answered_is_charged_once_and_all_that_is_refused_never(
     connect: Connect, site: Site, share: float
@@ -134,6 +137,7 @@ async def test_all_that_is_answered_is_charged_once_and_all_that_is_refused_neve
     assert {1} == {booked[reference] for reference, answer in answers.items() if answer in [*charged, *unknown]}
 
 
+@on_each_engine
 async def test_a_lost_request_tells_its_key_and_may_be_asked_again(connect: Connect, site: Site) -> None:
     reference = new_key()
     fields: dict[str, Any] = {"merchant": site.seeds.merchant, "type": "image", "reference": reference}
@@ -158,6 +162,7 @@ async def test_a_server_that_is_not_there_moved_nothing(connect: Connect, site: 
         await client.aclose()
 
 
+@on_each_engine
 async def test_a_refusal_after_a_lost_answer_does_not_say_that_nothing_moved(connect: Connect, site: Site) -> None:
     async with service(connect, site, attempts=3) as farebox:
         site.proxy.misbehave(Fault.DROPPED_AFTER, Fault.OVERLOADED, Fault.OVERLOADED)
@@ -217,6 +222,7 @@ async def test_a_refusal_is_asked_once(
     )
 
 
+@on_each_engine
 async def test_a_conflict_of_keys_is_not_asked_again(connect: Connect, site: Site) -> None:
     async with service(connect, site) as farebox:
         charge = await farebox.charge(merchant=site.seeds.merchant, type="image")

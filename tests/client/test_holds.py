@@ -21,7 +21,7 @@ from farebox_client import (
     Transfer,
     new_key,
 )
-from tests.client.conftest import Site
+from tests.client.conftest import Site, on_each_engine
 from tests.support.misbehaving import Fault
 
 
@@ -77,6 +77,7 @@ async def held(site: Site) -> Decimal:
         return (await merchant.account()).held
 
 
+@on_each_engine
 async def test_a_block_that_succeeds_captures_all_or_what_it_names(site: Site) -> None:
     async with connect(site) as farebox:
         async with farebox.hold(**fields(site, new_key())) as whole:
@@ -94,6 +95,7 @@ async def test_a_block_that_succeeds_captures_all_or_what_it_names(site: Site) -
     assert (Decimal(3), Decimal(0)) == (none.result.released, await held(site))
 
 
+@on_each_engine
 async def test_work_above_its_hold_is_charged_if_asked_for(site: Site) -> None:
     async with connect(site) as farebox:
         async with farebox.hold(**fields(site, new_key())) as hold:
@@ -110,6 +112,7 @@ async def test_work_above_its_hold_is_charged_if_asked_for(site: Site) -> None:
     assert Decimal(0) == await held(site)
 
 
+@on_each_engine
 async def test_a_block_that_raises_releases_and_raises_the_same(site: Site) -> None:
     async with connect(site) as farebox:
         hold = farebox.hold(**fields(site, new_key()))
@@ -129,6 +132,7 @@ async def test_a_refused_hold_never_runs_the_block(site: Site) -> None:
     assert not has_run
 
 
+@on_each_engine
 async def test_a_task_that_is_cancelled_in_the_block_releases(site: Site) -> None:
     reference = new_key()
     async with connect(site) as farebox:
@@ -139,6 +143,7 @@ async def test_a_task_that_is_cancelled_in_the_block_releases(site: Site) -> Non
         assert ["release"] == await kinds(site, (await made(site, reference)).transfer_id)
 
 
+@on_each_engine
 @pytest.mark.parametrize("fault", [None, Fault.DROPPED_AFTER, Fault.OVERLOADED])
 async def test_a_task_that_is_cancelled_again_and_again_still_releases(site: Site, fault: Fault | None) -> None:
     """Frameworks cancel at every await of a request that is over, so nothing may be awaited for long at the end."""
@@ -154,6 +159,7 @@ async def test_a_task_that_is_cancelled_again_and_again_still_releases(site: Sit
     assert ["release"] == await kinds(site, (await made(site, reference)).transfer_id)
 
 
+@on_each_engine
 async def test_a_task_that_is_cancelled_while_its_hold_is_made_releases_it(site: Site) -> None:
     reference = new_key()
 
@@ -173,6 +179,7 @@ async def test_a_task_that_is_cancelled_while_its_hold_is_made_releases_it(site:
     assert ["release"] == await kinds(site, (await made(site, reference)).transfer_id)
 
 
+@on_each_engine
 async def test_a_task_that_is_cancelled_while_it_captures_has_captured(site: Site) -> None:
     reference = new_key()
     at_end = asyncio.Event()
@@ -203,6 +210,7 @@ async def test_a_release_that_fails_does_not_hide_why_the_block_failed(
     assert "hold_already_captured" in record.getMessage()
 
 
+@on_each_engine
 async def test_a_hold_whose_time_was_over_can_not_be_captured(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     async with connect(site) as farebox:
         with pytest.raises(HoldExpired):
@@ -213,6 +221,7 @@ async def test_a_hold_whose_time_was_over_can_not_be_captured(site: Site, caplog
     assert [] == [record for record in caplog.records if record.name == "farebox_client"]
 
 
+@on_each_engine
 async def test_open_holds_are_listed(site: Site) -> None:
     reference = new_key()
     async with connect(site) as farebox, farebox.hold(**fields(site, reference)) as hold:
@@ -224,6 +233,7 @@ async def test_open_holds_are_listed(site: Site) -> None:
     assert 1 == len(page.holds)
 
 
+@on_each_engine
 def test_the_blocking_client_does_the_same(site: Site) -> None:
     with Farebox(site.proxy.url, key=site.seeds.service_key, timeout=2) as farebox:
         with farebox.hold(**fields(site, new_key())) as whole:

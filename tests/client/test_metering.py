@@ -22,7 +22,7 @@ import pytest
 from farebox_client import AsyncFarebox, Farebox, MeterLimits, RefusedCharge, SpoolFailed, SpoolFull, Unreachable
 from farebox_client.metering.spool import Spool
 from farebox_client.transport import Answer
-from tests.client.conftest import Site
+from tests.client.conftest import Site, on_each_engine
 from tests.client.waiting import eventually
 
 KILLS: Final = 8
@@ -117,6 +117,7 @@ def metering(site: Site, folder: Path, name: str) -> Iterator[list[str]]:
         accepted[:] = [reference for reference in accepted if reference]
 
 
+@on_each_engine
 def test_processes_that_are_killed_again_and_again_lose_nothing(site: Site, tmp_path: Path) -> None:
     accepted: list[str] = []
     for number in range(KILLS):
@@ -137,6 +138,7 @@ def test_processes_that_are_killed_again_and_again_lose_nothing(site: Site, tmp_
     assert [] == list(tmp_path.iterdir())
 
 
+@on_each_engine
 def test_a_server_that_is_away_is_waited_for(site: Site, tmp_path: Path) -> None:
     site.server.kill()
     with Farebox(site.server.url, key=site.seeds.service_key) as farebox, farebox.meter(tmp_path) as meter:

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -31,7 +30,9 @@ from farebox_client import (
     Unreachable,
 )
 from farebox_client.transport import Answer, BlockingHttpTransport, HttpTransport
+from tests.client.conftest import on_each_engine
 from tests.client.waiting import eventually
+from tests.storage.engines import PostgresEngine
 from tests.support.server import Seeds, Server, seeded
 
 CALLERS: Final = 64
@@ -40,10 +41,9 @@ CALLERS: Final = 64
 class Site:
     """A server and its merchant."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder / 'ledger.db'}"
-        self.seeds: Seeds = seeded(self.url)
-        self.server = Server(self.url)
+    def __init__(self, database_url: str) -> None:
+        self.seeds: Seeds = seeded(database_url)
+        self.server = Server(database_url)
         self.begin()
 
     def begin(self) -> None:
@@ -59,16 +59,24 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("site"))
+def sqlite_site(sqlite_url: str) -> Iterator[Site]:
+    made = Site(sqlite_url)
+    with made.server:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def postgres_site(postgres_ledger: PostgresEngine) -> Iterator[Site]:
+    made = Site(postgres_ledger.url)
     with made.server:
         yield made
 
 
 @pytest.fixture
-def site(shared: Site) -> Site:
-    shared.begin()
-    return shared
+def site(engine_name: str, request: pytest.FixtureRequest) -> Site:
+    site: Site = request.getfixturevalue(f"{engine_name}_site")
+    site.begin()
+    return site
 
 
 class Watched:
@@ -96,6 +104,7 @@ class Watched:
         await self.transport.close()
 
 
+@on_each_engine
 async def test_each_of_many_callers_gets_its_own_outcome(site: Site) -> None:
     seeds = site.seeds
     watched = Watched(site.server.url)
@@ -131,6 +140,7 @@ async def test_each_of_many_callers_gets_its_own_outcome(site: Site) -> None:
     assert 4 >= len(watched.paths)
 
 
+@on_each_engine
 async def test_another_use_of_a_key_is_a_conflict_of_its_own(site: Site) -> None:
     async with AsyncFarebox(site.server.url, key=site.seeds.service_key) as farebox:
         first, second = await asyncio.gather(
@@ -156,6 +166,7 @@ async def test_what_can_not_be_written_as_json_harms_its_caller_alone(site: Site
     assert all(isinstance(outcome, FareboxError) for outcome in told[2:]), told
 
 
+@on_each_engine
 async def test_long_charges_are_spread_over_requests(site: Site) -> None:
     watched = Watched(site.server.url)
     limits = BatchLimits(charges_max=7, bytes_max=4_000)
@@ -173,6 +184,7 @@ async def test_long_charges_are_spread_over_requests(site: Site) -> None:
     assert CALLERS == len(site.charged())
 
 
+@on_each_engine
 async def test_who_is_cancelled_takes_nothing_back_and_keeps_nobody(site: Site) -> None:
     async with AsyncFarebox(site.server.url, key=site.seeds.service_key) as farebox:
         tasks = [
@@ -202,6 +214,7 @@ async def test_a_key_of_the_client_that_is_bad_is_told_to_each_caller() -> None:
     assert 3 == len({id(outcome) for outcome in told})
 
 
+@on_each_engine
 async def test_charges_go_on_over_a_server_that_is_killed_and_comes_back(site: Site) -> None:
     numbers = itertools.count()
     told: list[str] = []
@@ -259,6 +272,7 @@ def _charges_of_loops(site: Site) -> list[Charge]:
     return [asyncio.run(ask()) for _ in range(3)]
 
 
+@on_each_engine
 async def test_the_end_of_a_client_waits_for_charges_under_way(site: Site) -> None:
     farebox = AsyncFarebox(site.server.url, key=site.seeds.service_key)
     tasks = [
@@ -273,6 +287,7 @@ async def test_the_end_of_a_client_waits_for_charges_under_way(site: Site) -> No
         await farebox.charge(merchant=site.seeds.merchant, type="image")
 
 
+@on_each_engine
 def test_threads_share_requests_and_each_gets_its_own_outcome(site: Site) -> None:
     sizes: list[int] = []
 
@@ -312,6 +327,7 @@ def test_threads_share_requests_and_each_gets_its_own_outcome(site: Site) -> Non
     assert len(sizes) < 200
 
 
+@on_each_engine
 def test_the_end_of_a_blocking_client_waits_for_charges_under_way(site: Site) -> None:
     farebox = Farebox(site.server.url, key=site.seeds.service_key)
     told: list[str] = []
@@ -340,6 +356,7 @@ def test_the_end_of_a_blocking_client_waits_for_charges_under_way(site: Site) ->
 
 
 # Python 3.12 warns of a fork beside threads, which is what this is about.
+@on_each_engine
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_process_charges_by_itself(site: Site) -> None:
     with Farebox(site.server.url, key=site.seeds.service_key) as farebox:

@@ -1,5 +1,6 @@
 """The WSGI middleware charges what was delivered: Flask and Django on a real server, sockets and books."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 from farebox_client.middleware import BlockingCharging
 from tests.client.asgi_apps import ROUTES, Handled
 from tests.client.books import Books, Payer, open_books
+from tests.client.conftest import on_each_engine
 from tests.client.serving import Client, serve_wsgi
 from tests.client.sites import Site
 from tests.client.waiting import eventually
@@ -23,11 +25,17 @@ def charging(books: Books, **settings: Any) -> BlockingCharging:
     )
 
 
-@pytest.fixture(scope="module", params=FRAMEWORKS)
-def site(request: pytest.FixtureRequest, books: Books) -> Iterator[Site]:
+@contextlib.contextmanager
+def serving(books: Books, framework: str) -> Iterator[Site]:
     handled = Handled()
-    with charging(books) as charges, serve_wsgi(FRAMEWORKS[request.param](charges, handled)) as port:
+    with charging(books) as charges, serve_wsgi(FRAMEWORKS[framework](charges, handled)) as port:
         yield Site(books, handled, port)
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def site(request: pytest.FixtureRequest, sqlite_books: Books) -> Iterator[Site]:
+    with serving(sqlite_books, request.param) as site:
+        yield site
 
 
 @pytest.mark.parametrize(
@@ -66,11 +74,13 @@ def test_the_head_of_an_answer_costs_what_the_answer_does(site: Site, payer: Pay
     site.books.assert_settled(payer, "0.01" if site.handled.count else "0")
 
 
-def test_many_requests_at_once_are_each_charged_once(site: Site, payer: Payer) -> None:
+@on_each_engine
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_many_requests_at_once_are_each_charged_once(books: Books, payer: Payer, framework: str) -> None:
     paths = ["/v1/image", "/v1/image?status=404", "/v1/image?fail=1", "/v1/stream?pieces=3", "/v1/chat?output=1"] * 10
-    with ThreadPoolExecutor(16) as threads:
+    with serving(books, framework) as site, ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda path: site.get(path, payer.key), paths))
-    site.books.assert_settled(payer, "0.34")
+    books.assert_settled(payer, "0.34")
 
 
 def test_a_stream_that_is_cut_costs_what_was_delivered(site: Site, payer: Payer) -> None:
@@ -97,6 +107,7 @@ def test_a_file_that_is_cut_is_charged(site: Site, payer: Payer) -> None:
     site.books.assert_settled(payer, "0.01")
 
 
+@on_each_engine
 def test_a_hold_lasts_as_long_as_its_request(books: Books, payer: Payer) -> None:
     with charging(books, hold_for=1) as charges, serve_wsgi(flask_app(charges, Handled())) as port:
         assert 200 == Site(books, Handled(), port).get("/v1/image?wait=2.5", payer.key).status_code
@@ -119,8 +130,8 @@ def test_nobody_is_let_through_while_farebox_cannot_be_asked(books: Books, payer
     )
 
 
-def test_what_was_let_through_or_could_not_be_captured_is_charged_later(tmp_path: Path) -> None:
-    with open_books(tmp_path) as books:
+def test_what_was_let_through_or_could_not_be_captured_is_charged_later(database_url: str, tmp_path: Path) -> None:
+    with open_books(database_url) as books:
         payer = books.payer()
         settings = {"fail_open": True, "spool": tmp_path / "spool", "give_up_after": 0.5}
         with charging(books, **settings) as charges, serve_wsgi(flask_app(charges, Handled())) as port:
@@ -139,8 +150,8 @@ def test_what_was_let_through_or_could_not_be_captured_is_charged_later(tmp_path
         assert [] == list((tmp_path / "spool").iterdir())
 
 
-def test_what_is_owed_at_the_end_is_charged_by_the_next_process(tmp_path: Path) -> None:
-    with open_books(tmp_path) as books:
+def test_what_is_owed_at_the_end_is_charged_by_the_next_process(database_url: str, tmp_path: Path) -> None:
+    with open_books(database_url) as books:
         payer = books.payer()
         settings = {"fail_open": True, "spool": tmp_path / "spool", "give_up_after": 0.3}
         with charging(books, **settings) as charges, serve_wsgi(flask_app(charges, Handled())) as port:
