@@ -1,10 +1,11 @@
 """Fixtures that all tests share."""
 
+import gc
 import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,17 @@ _LONG: Final = (
     *("tests/browser/", "tests/docs/", "tests/fuzz/"),
 )
 """What takes up to minutes a file, though some of these files have few tests."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while tests are collected, nor later among what then stays: each process has all of it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

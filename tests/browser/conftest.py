@@ -4,6 +4,7 @@ The tests run on the loop of the session, as the browser does. Playwright's bloc
 browser is open, no other test of the same process could run a loop of its own.
 """
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -22,9 +23,9 @@ NewContext = Callable[..., Awaitable[BrowserContext]]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests of this folder on the session's loop, with time to install the browser."""
-    here = Path(__file__).parent
+    here = f"{Path(__file__).parent}{os.sep}"
     for item in items:
-        if here in item.path.parents:
+        if str(item.path).startswith(here):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
