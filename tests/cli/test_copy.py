@@ -1,12 +1,7 @@
 """`farebox copy` as a script uses it: what it answers, and what it says when it does not copy."""
 
-import io
-import sys
 from pathlib import Path
 
-import pytest
-
-from farebox.cli.copy import ProgressBar, TimeLeft
 from tests.cli.shell import Shell
 
 
@@ -64,36 +59,3 @@ def test_words_that_make_no_sense_are_told(tmp_path: Path) -> None:
         refused = source.run("copy", *words)
         assert 2 == refused.status, refused
         assert error in refused.err
-
-
-def test_the_time_left_is_told_by_what_this_run_did_of_late() -> None:
-    left = TimeLeft()
-    # An earlier run had brought nine tenths over.
-    assert None is left.seconds(100.0, 9_000_000, 10_000_000)
-    assert None is left.seconds(101.0, 9_000_000, 10_000_000)
-    assert 90.0 == left.seconds(110.0, 9_100_000, 10_000_000)
-    # From then on it is ten times as slow, and a minute later nothing but that counts.
-    for second in range(111, 181):
-        left.seconds(float(second), 9_100_000 + (second - 110) * 1_000, 10_000_000)
-    assert 829.0 == left.seconds(181.0, 9_171_000, 10_000_000)
-
-
-class Terminal(io.StringIO):
-    """What a program takes for a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_copy_that_goes_on_shows_how_far_it_is_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter((100.0, 110.0, 111.0))
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with ProgressBar(clock=lambda: next(times)) as progress:
-        progress.show("Copying", 9_000_000, 10_000_000)
-        progress.show("Copying", 9_100_000, 10_000_000)
-        shown = terminal.getvalue()
-        progress.show("Comparing", 0, 10_000_000)
-    assert "9000000/10000000" in shown
-    assert "9100000/10000000  0:01:30 left" in shown
-    assert "Comparing" in terminal.getvalue()

@@ -346,7 +346,7 @@ WHOLE_TABLES: Final = {
         "all_mails",
         "default_prices",
         "default_prices_page",
-        "merchant_ids",
+        *("merchant_ids", "transfers_total"),
         "retry_mails",
         "staff_keys",
         "books_to_roll_up",

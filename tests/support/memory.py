@@ -113,7 +113,7 @@ class MemoryConnector(MemoryRows):
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         return _snapshot(self)
 
-    async def backup(self, path: Path) -> None:
+    async def backup(self, path: Path, on_progress: Callable[[int, int], None] | None = None) -> None:
         raise StorageError("what is in memory can't be backed up")
 
 
@@ -125,6 +125,10 @@ class _MemorySnapshot:
 
     async def merchant_ids(self) -> list[int]:
         return sorted(self._rows.merchants)
+
+    async def transfers_total(self, merchant_id: int | None) -> int:
+        accounts = self._rows.accounts
+        return sum(accounts[number].seq for number in accounts if merchant_id in (None, number))
 
     async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, BookRows]:
         return {}

@@ -1,17 +1,11 @@
 """`farebox copy`: the whole ledger into another database."""
 
 import asyncio
-import sys
-import time
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import timedelta
-from typing import Any, Final
 
 import click
 
 from farebox.cli.context import add_json_option, answer, counted, guarded
+from farebox.cli.progress import ProgressBar
 from farebox.config import Settings
 from farebox.moving.copier import Copied, Copier, abandon
 from farebox.moving.database import BeingServed, Database
@@ -19,10 +13,6 @@ from farebox.moving.databases import database_at, open_source, open_target
 from farebox.service.clock import SystemClock
 from farebox.service.errors import InvalidInput
 from farebox.setting_types import DatabaseUrl
-
-_LOOK_SECONDS: Final = 1.0
-_RECENT_SECONDS: Final = 60.0
-"""Of so long ago is the rate by which the time left is told, and it is looked at that often."""
 
 
 @click.command("copy")
@@ -110,72 +100,6 @@ def _words(copied: Copied, source: str, target: str) -> list[str]:
         f"Nothing was charged for {copied.frozen_seconds:.1f} s. {source} is closed for good: set FAREBOX_DATABASE_URL "
         "to the copy's URL and start the servers.",
     ]
-
-
-class TimeLeft:
-    """How long a part of the work still takes, by how fast it went of late.
-
-    What an earlier run had done took no time in this one, and a copy can become slower as it grows: so neither is a
-    measure.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing seen."""
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def seconds(self, now: float, done: int, total: int) -> float | None:
-        """Note how much is done of all by now, a time in seconds; tell the seconds left, None while nobody can."""
-        if not self._seen or now - self._seen[-1][0] >= _LOOK_SECONDS:
-            self._seen.append((now, done))
-        while len(self._seen) > 1 and now - self._seen[1][0] >= _RECENT_SECONDS:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        return (total - done) * (now - since) / (done - before) if done > before and now > since else None
-
-
-class ProgressBar:
-    """A bar on the terminal for each part of the work; nothing where stderr is none."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Tell the time left by a clock, in seconds."""
-        self._clock = clock
-        self._is_shown = sys.stderr.isatty()
-        self._bar: Any = None
-        self._label = ""
-        self._time_left = TimeLeft()
-
-    def __enter__(self) -> "ProgressBar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def show(self, label: str, done: int, total: int) -> None:
-        """Move the bar, or begin another one."""
-        if not self._is_shown:
-            return
-        if label != self._label:
-            self._end()
-            self._label = label
-            self._time_left = TimeLeft()
-            self._bar = click.progressbar(
-                length=max(total, 1),
-                label=label,
-                show_pos=True,
-                show_eta=False,
-                item_show_func=lambda words: words,
-                file=sys.stderr,
-            )
-            self._bar.__enter__()
-        left = self._time_left.seconds(self._clock(), done, total)
-        words = "" if left is None else f"{timedelta(seconds=round(left))} left"
-        self._bar.update(max(min(done, self._bar.length) - self._bar.pos, 0), words)
-
-    def _end(self) -> None:
-        if self._bar is not None:
-            with suppress(OSError):
-                self._bar.__exit__(None, None, None)
-            self._bar = None
 
 
 add_json_option(copy)

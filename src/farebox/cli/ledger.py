@@ -21,6 +21,7 @@ from farebox.cli.context import (
     short_time,
     table,
 )
+from farebox.cli.progress import ProgressBar
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.audit_log import AuditEntry
@@ -33,6 +34,7 @@ from farebox.storage.stores import Stores
 from farebox.storage.upgrades.mailboxes import ACTOR
 
 _MAILS_LISTED_MAX: Final = 200
+_MEGABYTE: Final = 1_000_000
 _NOTES_PAGE: Final = 1_000
 _MAIL_COLUMNS: Final = ("owed (UTC)", "to", "why", "state", "attempts", "reason")
 
@@ -72,19 +74,26 @@ async def _upgrade_notes(stores: Stores, now: int) -> list[str]:
 async def verify(context: CommandContext, merchant: str | None, run: int | None) -> None:
     """Replay the whole ledger: books, balances, hashes, holds. Exits with 1 and names what is wrong."""
     started = time.monotonic()
-    if merchant is None:
-        whole = context.farebox.services.verifications.run(context.principal.name, run)
-        audit, found = whole.audit, whole.faults()
-    else:
-        number = merchant_id(merchant)
-        await context.farebox.services.merchants.get(number)
-        audit = Verifier(context.farebox.stores.connector)
-        found = audit.faults(number)
     faults = []
-    async for fault in found:
-        faults.append({"merchantId": ids.public_id(ids.MERCHANT, fault.merchant_id), "fault": fault.text})
-        if not context.is_json:
-            click.echo(f"{faults[-1]['merchantId']}: {fault.text}")
+    with ProgressBar() as progress:
+
+        async def show() -> None:
+            progress.show("Transfers verified", audit.transfers_count, audit.transfers_total)
+
+        if merchant is None:
+            whole = context.farebox.services.verifications.run(context.principal.name, run, on_progress=show)
+            audit, found = whole.audit, whole.faults()
+        else:
+            number = merchant_id(merchant)
+            await context.farebox.services.merchants.get(number)
+            audit = Verifier(context.farebox.stores.connector, on_progress=show)
+            found = audit.faults(number)
+        async for fault in found:
+            faults.append({"merchantId": ids.public_id(ids.MERCHANT, fault.merchant_id), "fault": fault.text})
+            if not context.is_json:
+                progress.end()
+                click.echo(f"{faults[-1]['merchantId']}: {fault.text}")
+    seconds = time.monotonic() - started
     seen = f"{counted(audit.merchants_count, 'merchant')}, {counted(audit.transfers_count, 'transfer')}"
     context.answer(
         {
@@ -93,7 +102,7 @@ async def verify(context: CommandContext, merchant: str | None, run: int | None)
             "transfers": audit.transfers_count,
             "faults": faults,
         },
-        f"{counted(len(faults), 'fault') if faults else 'Clean'}: {seen}, {time.monotonic() - started:.1f} s.",
+        f"{counted(len(faults), 'fault') if faults else 'Clean'}: {seen}, {_pace(audit.transfers_count, seconds)}.",
     )
     if faults:
         raise SystemExit(FAILED)
@@ -103,8 +112,23 @@ async def verify(context: CommandContext, merchant: str | None, run: int | None)
 @click.argument("path", type=click.Path(path_type=Path))
 async def backup(context: CommandContext, path: Path) -> None:
     """Write a consistent copy of the database to PATH while it is in use (SQLite)."""
-    await context.farebox.stores.connector.backup(path)
-    context.answer({"path": str(path)}, f"Copied to {path}.")
+    started, megabytes = time.monotonic(), 0
+    with ProgressBar() as progress:
+
+        def show(copied: int, total: int) -> None:
+            nonlocal megabytes
+            megabytes = total // _MEGABYTE
+            progress.show("Megabytes copied", copied // _MEGABYTE, megabytes)
+
+        await context.farebox.stores.connector.backup(path, show)
+    seconds = time.monotonic() - started
+    context.answer({"path": str(path)}, f"Copied to {path}: {megabytes:,} MB, {_pace(megabytes, seconds)}.")
+
+
+def _pace(done: int, seconds: float) -> str:
+    """Say how long it took, and how much was done each second if it took long enough to tell."""
+    rate = f", {done / seconds:,.0f} a second" if seconds >= 1 else ""
+    return f"{seconds:.1f} s{rate}"
 
 
 @click.group("outbox")

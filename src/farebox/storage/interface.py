@@ -108,6 +108,10 @@ class Snapshot(Protocol):
         """List every merchant, in order."""
         ...
 
+    async def transfers_total(self, merchant_id: int | None) -> int:
+        """Tell how many transfers a merchant has, or all have with None, by the accounts alone: as many as they say."""
+        ...
+
     async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, BookRows]:
         """Read the short ones of these merchants' books at once, unchecked as in the methods below.
 
@@ -305,8 +309,10 @@ class Connector(Protocol):
         """Read the whole ledger as of one moment, without holding up writers."""
         ...
 
-    async def backup(self, path: Path) -> None:
+    async def backup(self, path: Path, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Write a consistent copy of the database to a new file while it is in use.
+
+        From a thread of its own `on_progress` hears now and then how many bytes are copied, and of how many.
 
         Raises:
             AlreadyExists: the path exists.

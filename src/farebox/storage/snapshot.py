@@ -10,7 +10,7 @@ from farebox.core.credit.budgets import Budget
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
-from farebox.core.ids import SEQ_MAX
+from farebox.core.ids import NUMBER_MAX, SEQ_MAX
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.transfers import Transfer
@@ -36,6 +36,12 @@ class StatementSnapshot(ABC):
     async def merchant_ids(self) -> list[int]:
         """List every merchant, in order."""
         return [row[0] for row in await self._rows("merchant_ids")]
+
+    async def transfers_total(self, merchant_id: int | None) -> int:
+        """Tell how many transfers there are by the accounts."""
+        first, last = (1, NUMBER_MAX) if merchant_id is None else (merchant_id, merchant_id)
+        found = await self._rows("transfers_total", first, last)
+        return int(min(found[0][0], NUMBER_MAX))
 
     async def account(self, merchant_id: int) -> Account | None:
         """Read a merchant's account, unchecked."""

@@ -7,7 +7,7 @@ process died is told by its row, which nobody has touched for a while.
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -63,9 +63,17 @@ class Verifications:
         return run.finished_at is None and self._clock.now() - run.seen_at <= LOST_MICROS
 
     def run(
-        self, started_by: str, verification_id: int | None = None, *, progress_micros: int = PROGRESS_MICROS
+        self,
+        started_by: str,
+        verification_id: int | None = None,
+        *,
+        progress_micros: int = PROGRESS_MICROS,
+        on_progress: Callable[[], Awaitable[None]] | None = None,
     ) -> "Run":
-        """Prepare a run of this actor's, or the one of a row that `start` wrote."""
+        """Prepare a run of this actor's, or the one of a row that `start` wrote.
+
+        As it goes on, `on_progress` is called; its `audit` tells how far it is.
+        """
         now = self._clock.now()
         number = self._id_generator.next() if verification_id is None else verification_id
         row = Verification(number, started_by, now, now)
@@ -75,6 +83,7 @@ class Verifications:
             row,
             is_begun=verification_id is not None,
             progress_micros=progress_micros,
+            on_progress=on_progress,
         )
 
     async def start(self, *, principal: Principal, request_key: RequestKey | None = None) -> None:
@@ -127,6 +136,7 @@ class Run:
         *,
         is_begun: bool,
         progress_micros: int = PROGRESS_MICROS,
+        on_progress: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Verify this database; `is_begun` if the row is there already."""
         self._verifications = stores.verifications
@@ -134,6 +144,7 @@ class Run:
         self._row = row
         self._is_begun = is_begun
         self._progress_micros = progress_micros
+        self._on_progress = on_progress
         self.audit = Verifier(stores.connector, on_progress=self._progress)
 
     async def faults(self) -> AsyncIterator[LedgerFault]:
@@ -149,6 +160,8 @@ class Run:
         await self._write()
 
     async def _progress(self) -> None:
+        if self._on_progress is not None:
+            await self._on_progress()
         if self._clock.now() - self._row.seen_at >= self._progress_micros:
             await self._write()
 

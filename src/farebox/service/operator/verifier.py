@@ -32,7 +32,10 @@ class LedgerFault(Struct, frozen=True):
 
 
 class Verifier:
-    """One pass over the ledger: iterate `faults`, and read how much was seen and how many merchants there are."""
+    """One pass over the ledger: iterate `faults`, and read how much was seen, and of how much.
+
+    How many transfers there are is what the accounts say, so a damaged ledger can have fewer, or more.
+    """
 
     def __init__(self, connector: Connector, *, on_progress: Callable[[], Awaitable[None]] | None = None) -> None:
         """Verify this database; `on_progress` is called after each stretch of a book."""
@@ -40,6 +43,7 @@ class Verifier:
         self._on_progress = on_progress
         self.merchants_total = 0
         self.merchants_count = 0
+        self.transfers_total = 0
         self.transfers_count = 0
 
     async def faults(self, merchant_id: int | None) -> AsyncIterator[LedgerFault]:
@@ -47,6 +51,7 @@ class Verifier:
         async with self._connector.snapshot() as snapshot:
             merchant_ids = await snapshot.merchant_ids() if merchant_id is None else [merchant_id]
             self.merchants_total = len(merchant_ids)
+            self.transfers_total = await snapshot.transfers_total(merchant_id)
             default_prices = await snapshot.default_prices()
             for start in range(0, len(merchant_ids), _BOOKS_PAGE):
                 page = merchant_ids[start : start + _BOOKS_PAGE]

@@ -275,7 +275,7 @@ class PostgresConnector:
         """Read the whole ledger as of one moment."""
         return open_snapshot(self._hosts, self._limits, self._shards)
 
-    async def backup(self, path: Path) -> None:
+    async def backup(self, path: Path, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Refuse: the server has better tools.
 
         Raises:

@@ -242,10 +242,10 @@ class SqliteConnector:
         self._check_if_open()
         return open_snapshot(self._path, self._limits.snapshot_chunk_rows)
 
-    async def backup(self, path: Path) -> None:
+    async def backup(self, path: Path, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Write a consistent copy of the database to a new file."""
         self._check_if_open()
-        await asyncio.to_thread(backup, self._path, path, self._limits.backup_step_pages)
+        await asyncio.to_thread(backup, self._path, path, self._limits.backup_step_pages, on_progress)
 
     def _check(self, look: Callable[[], None]) -> apsw.Connection:
         """See that the database is open, and, as `look` does, what it was when it was opened.

@@ -35,5 +35,9 @@ WHERE h.merchant_id = $1 AND h.seq = $2 AND h.state + 0 = {HoldState.HELD};
 -- holds: list all of a merchant's holds
 SELECT {hold} FROM hold WHERE merchant_id = $1 ORDER BY seq;
 
+-- transfers_total: sum up how many transfers the accounts of merchants, from one to another, tell of
+-- Rows that were damaged can hold what is no number, or too large a one.
+SELECT coalesce(sum(seq * 1.0), 0) FROM account WHERE merchant_id BETWEEN $1 AND $2;
+
 -- merchant_ids: list every merchant
 SELECT merchant_id FROM merchant ORDER BY merchant_id;
