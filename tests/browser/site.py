@@ -1,8 +1,13 @@
 """A site to walk through: the demo's merchants with their past, people who can sign in, and a server over it all."""
 
+import asyncio
+import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Self
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
 from uuid import uuid4
 
 from playwright.async_api import Page
@@ -44,29 +49,16 @@ class Site:
     _destinations: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    async def make(cls, database_url: str) -> Self:
-        """Write the demo's ledger, and start a server over it."""
-        seeded = await demo.seed(Settings.of(database_url=database_url))
-        async with open_farebox(database_url) as farebox:
-            merchant_id = parsing.parse_public_id(ids.MERCHANT, seeded.merchant_id)
-            others = [
-                it.merchant_id for it, _ in await farebox.services.merchants.list() if it.merchant_id != merchant_id
-            ]
-            await farebox.services.merchants.add_user(merchant_id, VIEWER, role=Role.VIEWER)
-            hashed = await farebox.passwords.hash(demo.PASSWORD)
-            for number, email in enumerate((MEMBER, VIEWER)):
-                await farebox.stores.logins.add(Login(number + 1, Realm.MERCHANT, email, email, 0, hashed))
-            await farebox.stores.logins.add(
-                Login(3, Realm.SUPPORT, CODES, "Cora", 0, hashed, bytes(32), roles=EVERY_ROLE, counts_as="7")
-            )
-            approval = await _request_approval(database_url, merchant_id)
-            support = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="sam@farebox.example")
+    def serve(cls, folder: Path) -> Self:
+        """Put the demo's ledger into this folder, and start a server over it."""
+        content, named = _original()
+        path = folder / "farebox.db"
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_bytes(content)
+        database_url = f"sqlite:///{path}"
         server = Server(database_url, environment={"FAREBOX_SUPPORT_CONTACT": "support@farebox.example"})
         server.start()
-        other = ids.public_id(ids.MERCHANT, others[0])
-        return cls(
-            server, database_url, seeded.merchant_id, merchant_id, other, seeded.service_key, support.text, approval
-        )
+        return cls(server, database_url, **named)
 
     @property
     def other_id(self) -> int:
@@ -136,6 +128,42 @@ class Site:
         async with plain_http.async_client() as client:
             answer = await client.get(f"{self.server.url}/api/balance", headers={"x-api-key": key})
         return answer.status_code
+
+
+@cache
+def _original() -> tuple[bytes, dict[str, Any]]:
+    """Write the demo's ledger once for all sites of a process, and return the file and the members of `Site` in it."""
+    with tempfile.TemporaryDirectory(prefix="farebox-site-") as folder, ThreadPoolExecutor(1) as executor:
+        path = Path(folder) / "farebox.db"
+        # Callers have a loop of their own, in which none can be run.
+        named = executor.submit(asyncio.run, _write(f"sqlite:///{path}")).result()
+        assert ["farebox.db"] == [file.name for file in Path(folder).iterdir()]
+        return path.read_bytes(), named
+
+
+async def _write(database_url: str) -> dict[str, Any]:
+    """Write the demo's ledger, people who can sign in and a request that waits, and return the members of `Site`."""
+    seeded = await demo.seed(Settings.of(database_url=database_url))
+    async with open_farebox(database_url) as farebox:
+        merchant_id = parsing.parse_public_id(ids.MERCHANT, seeded.merchant_id)
+        others = [it.merchant_id for it, _ in await farebox.services.merchants.list() if it.merchant_id != merchant_id]
+        await farebox.services.merchants.add_user(merchant_id, VIEWER, role=Role.VIEWER)
+        hashed = await farebox.passwords.hash(demo.PASSWORD)
+        for number, email in enumerate((MEMBER, VIEWER)):
+            await farebox.stores.logins.add(Login(number + 1, Realm.MERCHANT, email, email, 0, hashed))
+        await farebox.stores.logins.add(
+            Login(3, Realm.SUPPORT, CODES, "Cora", 0, hashed, bytes(32), roles=EVERY_ROLE, counts_as="7")
+        )
+        approval = await _request_approval(database_url, merchant_id)
+        support = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="sam@farebox.example")
+    return {
+        "merchant": seeded.merchant_id,
+        "merchant_id": merchant_id,
+        "other": ids.public_id(ids.MERCHANT, others[0]),
+        "service_key": seeded.service_key,
+        "support_key": support.text,
+        "approval": approval,
+    }
 
 
 async def _request_approval(database_url: str, merchant_id: int) -> str:

@@ -19,7 +19,7 @@ CHAT = Rule(Rates((Line("input", 150_000, 10**6), Line("output", 600_000, 10**6)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    site = Site.serve(tmp_path_factory.mktemp("ledger"))
     async with open_farebox(site.database_url) as farebox:
         await farebox.services.prices.set(TYPE, rule=CHAT)
     yield site

@@ -29,7 +29,7 @@ RULE: Final[dict[str, Any]] = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    site = Site.serve(tmp_path_factory.mktemp("ledger"))
     async with open_farebox(site.database_url) as farebox:
         await farebox.services.prices.set(TYPE, rule=read_rule("rule", RULE))
     yield site

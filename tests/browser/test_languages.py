@@ -26,7 +26,7 @@ OTHERS: Final = sorted(set(LANGUAGE_NAMES) - {"en", "de"})
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    site = Site.serve(tmp_path_factory.mktemp("ledger"))
     await site.charge("review", 50)
     yield site
     site.server.kill()

@@ -37,7 +37,7 @@ SAM: Final = Principal("w" * 120 + "@farebox.example", roles=EVERY_ROLE)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    site = Site.serve(tmp_path_factory.mktemp("ledger"))
     farebox = Farebox.build(Settings.of(database_url=site.database_url, approval_above="5000000000"))
     async with farebox.running():
         services = farebox.services

@@ -25,7 +25,7 @@ MONTHS: Final = 9
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """A site with a merchant in euros, who has paid, used and been given something for nine months."""
-    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    site = Site.serve(tmp_path_factory.mktemp("ledger"))
     async with open_farebox(site.database_url) as farebox:
         writer = await seeded_writer(farebox.stores)
         for number in range(MONTHS):

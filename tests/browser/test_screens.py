@@ -55,7 +55,7 @@ if "FAREBOX_TEST_SCREENSHOTS" in os.environ:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    site = Site.serve(tmp_path_factory.mktemp("ledger"))
     await site.charge("review", 50)
     await site.hold(40, reference="job-8812")
     await site.hold(2_500, ttlSeconds=7_200)

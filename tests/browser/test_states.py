@@ -21,7 +21,7 @@ SCREENS: Final = [pytest.param(DESKTOP, "light", id="desktop"), pytest.param(PHO
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    site = Site.serve(tmp_path_factory.mktemp("ledger"))
     yield site
     site.server.kill()
 

@@ -21,7 +21,7 @@ KINDS: Final = [("desktop", DESKTOP, "light"), ("phone", PHONE, "dark")]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    site = Site.serve(tmp_path_factory.mktemp("ledger"))
     yield site
     site.server.kill()
 
