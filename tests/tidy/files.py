@@ -23,8 +23,13 @@ def repository_files(folder: Path = ROOT) -> Iterator[Path]:
             yield path
 
 
+def module_files(*rooms: str) -> Iterator[Path]:
+    """Yield each module: those of these rooms of the server, or of all and the client."""
+    for folder in [SERVER / room for room in rooms] or [SERVER, CLIENT]:
+        yield from sorted(folder.rglob("*.py"))
+
+
 def modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
     """Yield where each module is, and its syntax tree: those of these rooms of the server, or of all and the client."""
-    for folder in [SERVER / room for room in rooms] or [SERVER, CLIENT]:
-        for path in sorted(folder.rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+    for path in module_files(*rooms):
+        yield str(path.relative_to(ROOT)), ast.parse(path.read_text())

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from tests.tidy.files import ROOT, repository_files
 
 # A subject that is a clause ("Whoever asks …", "What is refused …") leaves the reader to find the noun.
-CLAUSE_FIRST = re.compile(
-    r"(?:^|[.!?:]\s+|\n\s*\n\s*)"
+CLAUSE = re.compile(
     r"(Whoever|Whatever|Whichever|(?:What|Who) (?:is|are|was|were|has|have|had|can|can't|cannot|comes|came|goes|went|"
     r"does|did|will|must|may|nobody|no one|someone|somebody|everybody)\b)"
 )
+CLAUSE_FIRST = re.compile(rf"(?:^|[.!?:]\s+|\n\s*\n\s*){CLAUSE.pattern}")
 
 
 def _texts(source: str) -> Iterator[tuple[int, str]]:
@@ -30,8 +30,9 @@ def test_no_sentence_begins_with_a_clause_for_its_subject() -> None:
     sentences = [
         f"{path.relative_to(ROOT)}:{line}: {match[1]} …: name the subject"
         for path in repository_files()
-        if path.suffix == ".py"
-        for line, text in _texts(path.read_text())
+        # To take all files apart takes fifty times as long as to look for the words first.
+        if path.suffix == ".py" and CLAUSE.search(source := path.read_text())
+        for line, text in _texts(source)
         for match in CLAUSE_FIRST.finditer(text)
     ]
     assert [] == sentences

@@ -69,11 +69,12 @@ def _names(module: ast.Module) -> Iterator[tuple[int, str]]:
 
 def test_no_retired_name_comes_back() -> None:
     instead = _instead(NAMES)
+    written = re.compile(rf"\b_*(?:{'|'.join(instead)})\b")
     found = [
         f"{where}:{line}: {name} is retired; say {instead[name.lstrip('_')]}"
         for where, path in _files()
-        if path.suffix == ".py"
-        for line, name in _names(ast.parse(path.read_text()))
+        if path.suffix == ".py" and written.search(source := path.read_text())
+        for line, name in _names(ast.parse(source))
         if name.lstrip("_") in instead
     ]
     assert [] == found
