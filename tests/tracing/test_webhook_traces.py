@@ -16,6 +16,7 @@ from tests.support.trace_collector import TraceCollector, trace_collector
 from tests.tracing.test_traces import CALLER, tracing
 from tests.webhooks.receiver import Receiver
 
+ROOT: Final = Path(__file__).parents[2]
 TOP_UP: Final = EVENT_TYPES[AlertKind.TOP_UP]
 USED_UP: Final = EVENT_TYPES[AlertKind.USED_UP]
 TRACED: Final = "1" * 32
@@ -79,10 +80,15 @@ async def test_a_webhook_carries_the_span_of_the_request_that_caused_it_and_no_o
     seeds = await asyncio.to_thread(seeded, database_url, balance="0.02")
     receiver = Receiver()
     await receiver.start()
-    settings = {"FAREBOX_WEBHOOK_NETWORKS": "127.0.0.0/8", "FAREBOX_SECRET_KEY": secrets.token_hex(32)}
+    settings = {
+        "FAREBOX_WEBHOOK_NETWORKS": "127.0.0.0/8",
+        "FAREBOX_SECRET_KEY": secrets.token_hex(32),
+        "PYTHONPATH": str(ROOT),
+    }
     with trace_collector() as collector:
         environment = tracing(collector.url, OTEL_TRACES_SAMPLER_ARG="0", **settings)
-        server = Server(database_url, environment=environment)
+        # It soon sends again.
+        server = Server(database_url, environment=environment, program="tests.torture.told_server")
         await asyncio.to_thread(server.start)
         try:
             async with httpx.AsyncClient(trust_env=False) as client:
