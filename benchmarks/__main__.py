@@ -12,7 +12,20 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from benchmarks import against, disk, document, gateways, growth, ledgers, measuring, pgbench, plots, report, results
+from benchmarks import (
+    against,
+    disk,
+    document,
+    gateways,
+    growth,
+    large,
+    ledgers,
+    measuring,
+    pgbench,
+    plots,
+    report,
+    results,
+)
 from benchmarks.growth import GrowthResults
 from benchmarks.ledgers import ENGINES, Engine
 from benchmarks.measuring import Seeded
@@ -23,6 +36,7 @@ from benchmarks.results import (
     ClientResults,
     GatewaysResults,
     GrantsResults,
+    LargeResults,
     Machine,
     MemoryResults,
     ObserveResults,
@@ -39,6 +53,7 @@ from benchmarks.workload import MERCHANTS_DEFAULT
 RESULTS_FOLDER: Final = Path(__file__).parent / "results"
 SUMMARY_PICTURES: Final = ("charges", "batches")
 GROWTH_TRANSFERS: Final = 1_000_000
+LARGE_TRANSFERS: Final = 100_000_000
 MERCHANTS_QUICK: Final = 1_000
 
 
@@ -52,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.gateways:
         _run_gateways(options, plan)
+        return
+    if options.large:
+        _run_large(options, plan)
         return
     names = ENGINES if options.engine == "all" else (options.engine,)
     with contextlib.ExitStack() as stack:
@@ -103,7 +121,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--growth", action="store_true", help="measure ledgers of growing size instead")
     parser.add_argument(
-        "--transfers", type=int, default=GROWTH_TRANSFERS, help="the largest ledger of --growth (%(default)s)"
+        "--transfers", type=int, default=None, help=f"the largest ledger of --growth ({GROWTH_TRANSFERS})"
+    )
+    parser.add_argument(
+        "--large",
+        type=Path,
+        metavar="FOLDER",
+        help=f"measure a ledger of {LARGE_TRANSFERS:,} transfers, or --transfers, on SQLite instead; FOLDER keeps it",
     )
     parser.add_argument("--no-scaling", action="store_true", help="leave --growth at sizes")
     parser.add_argument(
@@ -112,6 +136,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=None, help="put SQLite's files below this folder, on its disk")
     parser.add_argument("--results", type=Path, default=None, help="where to keep the JSON (benchmarks/results)")
     options = parser.parse_args(arguments)
+    options.transfers = options.transfers or (LARGE_TRANSFERS if options.large else GROWTH_TRANSFERS)
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.seconds = options.seconds or (0.3 if options.quick else 2.5)
     options.merchants = options.merchants or (MERCHANTS_QUICK if options.quick else MERCHANTS_DEFAULT)
@@ -193,6 +218,19 @@ def _run_gateways(options: argparse.Namespace, plan: Plan) -> None:
     )
     name = f"gateways-{found.machine.short_id}"
     _tell(options, found, name, "gateways", report.gateways_parts(found), iter(()))
+
+
+def _run_large(options: argparse.Namespace, plan: Plan) -> None:
+    progress(f"measuring {options.transfers:,} transfers on SQLite")
+    measured = large.measure(
+        options.large,
+        transfers=options.transfers,
+        merchants=plan.merchants,
+        rounds=plan.rounds,
+        seconds=plan.seconds,
+    )
+    found = LargeResults(results.machine(disk.file_system(options.large)), plan, measured)
+    _tell(options, found, f"large-{found.machine.short_id}", "large", report.large_parts(found), iter(()))
 
 
 def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:

@@ -22,6 +22,7 @@ PAGES: Final = {
     "against": "figures/against.md",
     "gateways": "figures/gate.md",
     "growth": "figures/growth.md",
+    "large": "figures/growth.md",
     "memory": "figures/growth.md",
 }
 """The page of each block, below docs/explanation."""

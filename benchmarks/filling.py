@@ -41,8 +41,11 @@ class Filled(Struct):
     acknowledged: Acknowledged = field(default_factory=Acknowledged)
 
 
-async def fill(engine: Engine, transfers: int, merchants: int) -> Filled:
-    """Make a ledger with so many charges beside its merchants' top-ups, spread evenly over HISTORY_DAYS up to now."""
+async def fill(engine: Engine, transfers: int, merchants: int, *, at_once: int = FILL_BATCH) -> Filled:
+    """Make a ledger with so many charges beside its merchants' top-ups, spread evenly over HISTORY_DAYS up to now.
+
+    So many are charged `at_once`, each in one COMMIT.
+    """
     url = engine.create()
     now = time.time_ns() // 1_000
     start = now - HISTORY_DAYS * _DAY_MICROS
@@ -52,8 +55,8 @@ async def fill(engine: Engine, transfers: int, merchants: int) -> Filled:
         population = await populate(farebox, merchants)
         source = charges(population, "spread")
         started = time.perf_counter()
-        for done in range(0, transfers, FILL_BATCH):
-            commands = list(itertools.islice(source, min(FILL_BATCH, transfers - done)))
+        for done in range(0, transfers, at_once):
+            commands = list(itertools.islice(source, min(at_once, transfers - done)))
             at = start + (now - start) * done // transfers
             decision = await farebox.stores.connector.transact(
                 state.reads(commands, at),

@@ -179,11 +179,11 @@ def _compare(
             for what, variant in WHATS:
                 case = Case(what, variant, CONNECTIONS)
                 one, other = (over_http.sample(it, case, seconds) for it in pair)
-                _expect_no_failures(case, one.failures, other.failures)
+                expect_no_failures(case, one.failures, other.failures)
                 name = f"{what}, {variant}" if what == "charge" else what
                 values.setdefault((name, "a second"), []).append((one.per_second, other.per_second))
     for _ in range(rounds):
-        one_start, other_start = (_start_seconds(it.url) for it in (empty, filled))
+        one_start, other_start = (start_seconds(it.url) for it in (empty, filled))
         values.setdefault(("start-up", "s"), []).append((one_start, other_start))
     return [
         GrowthPoint(
@@ -200,12 +200,18 @@ def _compare(
     ]
 
 
-def _expect_no_failures(case: Case, *failures: dict[str, int]) -> None:
+def expect_no_failures(case: Case, *failures: dict[str, int]) -> None:
+    """Hold answers to having been what was asked for.
+
+    Raises:
+        WrongLedger: some failed, with a history that no charge can be refused on.
+    """
     if any(failures):
         raise WrongLedger(f"{case.what}, {case.variant}: {failures}")
 
 
-def _start_seconds(url: str) -> float:
+def start_seconds(url: str) -> float:
+    """Start `farebox serve` on a ledger, and tell how long it took to its first answer."""
     with running(footprint.serve_arguments, url) as server:
         return server.start_seconds
 

@@ -9,6 +9,7 @@ from benchmarks import targets
 from benchmarks.clients import ClientResult
 from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
+from benchmarks.large import Large
 from benchmarks.ledgers import ENGINES
 from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
 from benchmarks.results import (
@@ -17,6 +18,7 @@ from benchmarks.results import (
     ClientResults,
     GatewaysResults,
     GrantsResults,
+    LargeResults,
     Machine,
     MemoryResults,
     ObserveResults,
@@ -460,3 +462,22 @@ def _scaling(growth: GrowthResults) -> Iterator[str]:
             for it in growth.scaling
         ],
     )
+
+
+def large_parts(found: LargeResults) -> list[Iterator[str]]:
+    """Render what was measured of a very large ledger."""
+    return [_machine(found.machine), targets.lines(targets.of_large(found.large)), _large(found.large)]
+
+
+def _large(large: Large) -> Iterator[str]:
+    name = f"at {large.size.transfers:,} transfers"
+    rows = [
+        (it.what, spread(it.value), it.unit, f"of {it.base:,} transfers: {spread(it.relative)}") for it in large.points
+    ]
+    copied, verified = large.copied, large.verified
+    rate = f"{copied.megabytes / copied.seconds:,.0f} MB a second"
+    rows.append(("backup", number(copied.seconds), "s", f"{copied.megabytes:,} MB, {rate}"))
+    rate = f"{verified.transfers / verified.seconds:,.0f} a second"
+    rows.append(("verify", number(verified.seconds), "s", f"{verified.transfers:,} transfers without a fault, {rate}"))
+    rows.append(("file", f"{large.file_megabytes:,}", "MB", ""))
+    yield from table((name, "measured", "", "as good as that"), rows, left=(0, 2, 3))

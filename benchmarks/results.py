@@ -15,6 +15,7 @@ from msgspec import Struct
 from benchmarks.clients import ClientResult
 from benchmarks.costs import Cost
 from benchmarks.footprint import Memory, Started
+from benchmarks.large import Large
 from benchmarks.over_http import HttpResult
 from benchmarks.pgbench import PgbenchResult
 from benchmarks.rounds import Figure
@@ -173,6 +174,14 @@ class GatewaysResults(Struct, frozen=True):
     machine: Machine
     plan: Plan
     gateways: list[GatewayResult]
+
+
+class LargeResults(Struct, frozen=True):
+    """A very large ledger beside an empty one and a small one."""
+
+    machine: Machine
+    plan: Plan
+    large: Large
 
 
 class MemoryResults(Struct, frozen=True):

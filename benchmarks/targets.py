@@ -8,6 +8,7 @@ from msgspec import Struct
 from benchmarks import pgbench
 from benchmarks.clients import SHARING, ClientResult
 from benchmarks.growth import GrowthResults
+from benchmarks.large import Large
 from benchmarks.ledgers import ENGINES
 from benchmarks.over_http import BASELINE, BATCH_CONNECTIONS, BESIDE, What
 from benchmarks.results import AgainstResult, Results
@@ -72,6 +73,19 @@ def lines(found: list[Target]) -> Iterator[str]:
         ],
         left=(0, 2, 4),
     )
+
+
+def of_large(large: Large) -> list[Target]:
+    """Hold a very large ledger to an empty one, its statements to a small one's, and verifying to its rate."""
+    bounds = {"charge, spread": 0.8, "charge, hot": 0.8, "balance, spread": 0.9}
+    verified = large.verified
+    return [
+        *(
+            Target(it.what, bounds.get(it.what, 1.0), it.relative.median, f"x {it.base:,} transfers")
+            for it in large.points
+        ),
+        _verifying("verify, SQLite", verified.transfers / verified.processor_seconds),
+    ]
 
 
 def of_clients(found: Sequence[ClientResult]) -> list[Target]:
@@ -218,7 +232,11 @@ def _footprint(results: Results, growth: GrowthResults | None) -> Iterator[Targe
     for engine in ENGINES:
         largest = max((it for it in results.ledgers if it.subject == engine), key=lambda it: it.transfers, default=None)
         rate = None if largest is None else _MICROSECONDS / largest.verify_processor_us
-        yield Target(f"verify, {_NAMES[engine]}", 300_000, rate, "transfers a second and core")
+        yield _verifying(f"verify, {_NAMES[engine]}", rate)
+
+
+def _verifying(name: str, rate: float | None) -> Target:
+    return Target(name, 300_000, rate, "transfers a second and core")
 
 
 def _ratio(one: float | None, other: float | None) -> float | None:
