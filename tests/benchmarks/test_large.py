@@ -43,5 +43,5 @@ def test_a_kept_ledger_that_is_not_what_was_told_is_refused(tmp_path: Path) -> N
     filled = large._kept(tmp_path, 10, 2)
     filled.acknowledged.charges += 1
     large._keep(tmp_path, filled, 2)
-    with pytest.raises(WrongLedger, match="the ledger has 10 charges of .* clients were told of 11"):
+    with pytest.raises(WrongLedger, match=r"the ledger has 10 charges of .* clients were told of 11"):
         asyncio.run(large._verified(large._kept(tmp_path, 10, 2)))
