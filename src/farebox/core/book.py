@@ -22,6 +22,37 @@ ARRIVING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.GRANT})
 class Book:
     """One account's balances as they change, and the transfers and alerts that changed them."""
 
+    # Most books of a batch see one charge, for which to make a dictionary of attributes would cost as much again.
+    __slots__ = (
+        "_stored",
+        "adjustments",
+        "alerts",
+        "alerts_count",
+        "clock_alerts_count",
+        "closed_at",
+        "credit_limit",
+        "credit_limit_before",
+        "currency",
+        "funding",
+        "given",
+        "grants_count",
+        "grants_due_at",
+        "held",
+        "is_exhausted",
+        "is_frozen",
+        "last_at",
+        "last_hash",
+        "merchant",
+        "merchant_id",
+        "owed",
+        "promotions",
+        "revenue",
+        "seq",
+        "thresholds",
+        "transfers",
+        "wallet",
+    )
+
     def __init__(self, account: Account) -> None:
         """Start from the account as stored."""
         self._stored = account

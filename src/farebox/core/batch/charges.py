@@ -71,6 +71,8 @@ class PlainCharges:
         self._now = now
         self._posted = posted
         self._runs: dict[tuple[Payer, str, int, Caller | None], _Run | None] = {}
+        self._fingerprints: dict[tuple[str, int], bytes] = {}
+        self._allowed: dict[Caller, bool] = {}
 
     def decide(self, command: Charge, find_book: FindBook) -> Outcome | None:
         """Decide a charge that goes through; None, with nothing changed, for one that is not plain."""
@@ -118,7 +120,7 @@ class PlainCharges:
     def _begun(self, command: Charge, find_book: FindBook) -> _Run | None:
         """Look up and check what a run has in common; None if it is not plain."""
         state, caller, request_type = self._state, command.caller, command.request_type
-        if caller is not None and caller_refusal(command, caller, state.keys.get(caller.digest), self._now):
+        if caller is not None and not self._may_charge(command, caller):
             return None
         book = find_book(command)
         if book is None:
@@ -145,9 +147,25 @@ class PlainCharges:
             key_id=None if key is None else key.key_id,
             is_given=is_given,
         )
-        plain = command if command.reference is None else replace(command, reference=None)
         budget = None if key is None or key.budget_id is None else (book.merchant_id, key.budget_id)
-        return _Run(book, form, plain.fingerprint(), budget, is_given)
+        return _Run(book, form, self._fingerprint(command), budget, is_given)
+
+    def _may_charge(self, command: Charge, caller: Caller) -> bool:
+        """Tell whether a caller may charge; most batches have one, which charges many merchants."""
+        is_allowed = self._allowed.get(caller)
+        if is_allowed is None:
+            refusal = caller_refusal(command, caller, self._state.keys.get(caller.digest), self._now)
+            is_allowed = self._allowed[caller] = refusal is None
+        return is_allowed
+
+    def _fingerprint(self, command: Charge) -> bytes:
+        """Tell the fingerprint of a plain charge without a reference, which tells nothing but type and quantity."""
+        asked = (command.request_type, command.quantity)
+        fingerprint = self._fingerprints.get(asked)
+        if fingerprint is None:
+            plain = command if command.reference is None else replace(command, reference=None)
+            fingerprint = self._fingerprints[asked] = plain.fingerprint()
+        return fingerprint
 
 
 def _post(
