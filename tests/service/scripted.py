@@ -54,6 +54,8 @@ class ScriptedConnector:
         self.damaged: set[int] = set()
         self.batches: list[list[tuple[int, str]]] = []
         """What each transaction was about: merchants and idempotency keys."""
+        self.locks_wanted: list[bool] = []
+        """Whether each wanted its accounts locked before they were read."""
         self.running: Counter[int] = Counter()
         self.running_max: Counter[int] = Counter()
         self._groups = groups
@@ -101,6 +103,7 @@ class ScriptedConnector:
         (group,) = {self.route(merchant_id) for merchant_id in reads.merchant_ids}
         fate = self.script.popleft() if self.script else self.always
         self.batches.append(list(reads.idempotency_keys))
+        self.locks_wanted.append(reads.is_lock_wanted)
         self.running[group] += 1
         self.running_max[group] = max(self.running_max[group], self.running[group])
         async with self._changed:

@@ -427,6 +427,8 @@ async def test_unknown_commit_is_looked_up_until_the_truth_is_known(fate: Fate, 
     async with _running(scripted) as committer:
         first, again, other = await committer.submit_all([charge("a"), charge("a"), charge("b", quantity=3)])
         assert 2 + misses == len(scripted.batches)
+        # A look-up waits for a COMMIT that may run still.
+        assert [False, *[True] * (1 + misses)] == scripted.locks_wanted
         assert isinstance(first, Outcome)
         assert isinstance(again, Outcome)
         assert isinstance(other, Outcome)

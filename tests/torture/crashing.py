@@ -18,7 +18,7 @@ from farebox import server
 from farebox.alerts.transport import Compose, FolderTransport
 from farebox.cli.main import cli
 from farebox.cli.serving.serve import make_command
-from farebox.storage.postgres import PostgresConnector, transaction
+from farebox.storage.postgres import PostgresConnector, transaction, unlocked
 from farebox.storage.sqlite import SqliteConnector
 
 
@@ -72,7 +72,9 @@ def web_app() -> ASGIApp:
     for connector in (SqliteConnector, PostgresConnector):
         mock.patch.object(connector, "transact", within(connector.transact)).start()
     mock.patch.object(SqliteConnector, "_commit", around(SqliteConnector._commit)).start()
-    mock.patch.object(transaction, "commit", around(transaction.commit)).start()
+    run_to_its_end = around(transaction.run_to_its_end)
+    for module in (transaction, unlocked):
+        mock.patch.object(module, "run_to_its_end", run_to_its_end).start()
     mock.patch.object(FolderTransport, "send", send).start()
     return server.web_app()
 

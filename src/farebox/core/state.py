@@ -114,6 +114,9 @@ class ReadSet(Struct):
     grant_keys: list[tuple[int, str]] = field(default_factory=list)
     wallets: list[int] = field(default_factory=list)
     """Merchants whose wallets may pay for what captures come to above their holds."""
+    is_lock_wanted: bool = True
+    """Whether the accounts must be locked before anything is read, so that whoever was changing them has ended. A batch
+    that wants no lock may get none, and is written only if nobody has changed its accounts since they were read."""
 
 
 class BatchState(Struct):

@@ -13,11 +13,12 @@ class BatchSteps(Struct, gc=False):
     """When the committer gave the batch to the engine."""
 
     locked: int = 0
-    """When the transaction had begun and its locks were held: those of the accounts, or that of the file."""
+    """When the transaction had begun and its locks were held: those of the accounts, or that of the file. The same as
+    `begun` if the batch was decided without a lock."""
 
     loaded: int = 0
     decided: int = 0
     applied: int = 0
-    """When all rows were written, ahead of COMMIT."""
+    """When all rows were written, ahead of COMMIT. The same as `decided` if they are written and committed in one."""
 
     committed: int = 0

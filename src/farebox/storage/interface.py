@@ -256,7 +256,8 @@ class Connector(Protocol):
     async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch: lock the accounts in sorted order, load what `reads` asks, decide, apply, COMMIT.
 
-        All accounts of `reads.merchant_ids` stay locked against other writers from before the first read to the end.
+        All accounts of `reads.merchant_ids` stay locked against other writers from before the first read to the end. If
+        `reads` wants no lock, an engine may instead write only where nobody has changed them since they were read.
         For each alert, the deliveries to those who want its kind are written in the same transaction. A
         decision that changes nothing is not written. `decide` may be called again if the engine lost a race. What it
         raises comes through, with nothing committed. The times of its steps are written into `steps`.

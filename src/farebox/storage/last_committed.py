@@ -57,12 +57,18 @@ class LastCommitted:
         Raises:
             StoreReplaced: one is older, or gone.
         """
+        if self.is_ahead_of(merchant_ids, accounts):
+            raise StoreReplaced("the database went back to an earlier time: what was committed to it is gone")
+
+    def is_ahead_of(self, merchant_ids: Iterable[int], accounts: Mapping[int, Account]) -> bool:
+        """Whether one of these merchants' accounts is older than it is remembered, or gone."""
         for merchant_id in merchant_ids:
             known = self._accounts.get(merchant_id)
             if known is not None:
                 account = accounts.get(merchant_id)
                 if account is None or account.seq < known.seq or _differs(account, known):
-                    raise StoreReplaced("the database went back to an earlier time: what was committed to it is gone")
+                    return True
+        return False
 
 
 def _differs(account: Account, known: Account) -> bool:

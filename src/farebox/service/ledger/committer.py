@@ -334,6 +334,7 @@ class Committer:
     async def _outcomes(self, commands: list[Command]) -> list[Outcome]:
         now = self._clock.now()
         reads = state.reads(commands, now)
+        reads.is_lock_wanted = False
         first: list[Outcome] = []
 
         def decide_batch(batch_state: BatchState) -> Decision:

@@ -67,12 +67,12 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         GRANTS_LOADED_MAX,
     )
     first_grants: list[_GrantRow] = []
-    state = _state_from_rows(found, first_grants)
+    state = state_from_rows(found, first_grants)
     await _load_more(connection, reads, state, first_grants)
     return state
 
 
-def _state_from_rows(found: Iterable[Any], first_grants: list[_GrantRow]) -> BatchState:
+def state_from_rows(found: Iterable[Any], first_grants: list[_GrantRow]) -> BatchState:
     """Sort the rows of the load by what they are; the first grants of those who have given credit are put aside."""
     accounts: dict[int, Account] = {}
     keys: dict[bytes, KeyRecord] = {}

@@ -1,11 +1,11 @@
 """The PostgreSQL engine: many processes and machines on one ledger, accounts locked row by row in sorted order.
 
-A batch is four round trips: BEGIN with a lock on the accounts, load all that it needs, write transfers and accounts,
-COMMIT. A large one writes transfers and accounts apart. Holds and alerts add one each, given credit, budgets, and what
-is missing or owed one or two each, prices that are rules three at most, and moves by hand a few. The load is a
-statement of its own, after the lock: in READ COMMITTED a statement sees the other tables as of its start, so one that
-had waited for a lock would miss what the holder of the lock has just committed, and a retry of it would be charged
-again.
+A small batch of plain charges is two round trips, without a lock before the second, as unlocked.py tells. Any other
+is four: BEGIN with a lock on the accounts, load all that it needs, write transfers and accounts, COMMIT. A large one
+writes transfers and accounts apart. Holds and alerts add one each, given credit, budgets, and what is missing or owed
+one or two each, prices that are rules three at most, and moves by hand a few. Under the lock, the load is a statement
+of its own: in READ COMMITTED a statement sees the other tables as of its start, so one that had waited for a lock would
+miss what the holder of the lock has just committed, and a retry of it would be charged again.
 
 Plans don't depend on what the planner knows: sessions plan each statement once (force_generic_plan), prefer indexes to
 reading whole tables, and the statements leave no choice of index where a wrong one would walk a merchant's history.
@@ -44,7 +44,7 @@ from farebox.storage.postgres.batch import (
     load_other_keys,
     must_last,
 )
-from farebox.storage.postgres.errors import is_not_supported, translated, translation
+from farebox.storage.postgres.errors import LostRace, is_not_supported, translated, translation
 from farebox.storage.postgres.hosts import Hosts
 from farebox.storage.postgres.identity import DatabaseIdentity
 from farebox.storage.postgres.limits import LIMITS, PostgresLimits
@@ -60,6 +60,7 @@ from farebox.storage.postgres.shards import (
 )
 from farebox.storage.postgres.snapshot import open_snapshot
 from farebox.storage.postgres.transaction import BEGIN, run_transaction
+from farebox.storage.postgres.unlocked import Chances, is_plain, load_unlocked, write_unlocked
 
 _SQL: Final = sql.statements("postgres")
 _CITUS: Final = sql.statements("citus")
@@ -84,6 +85,8 @@ class PostgresConnector:
         self._pool = Pool(self._hosts, limits)
         self._version = ""
         self._shards: ShardMap | None = None
+        self._chances = Chances()
+        self._unsettled: set[int] = set()
 
     @property
     def dialect(self) -> str:
@@ -185,6 +188,62 @@ class PostgresConnector:
             # Such a batch is in no shard, and meets nothing.
             return decide(BatchState())
         noted = steps or BatchSteps()
+        if self._shards is None and not self._unsettled and self._chances.are_good(reads):
+            decision = await self._transact_unlocked(reads, decide, noted)
+            self._chances.learn(was_in_vain=decision is None)
+            if decision is not None:
+                return decision
+            noted.loaded = noted.decided = noted.applied = 0
+        await self._settle()
+        return await self._transact_locked(reads, decide, noted)
+
+    async def _transact_unlocked(self, reads: ReadSet, decide: Decide, noted: BatchSteps) -> Decision | None:
+        """Run a batch without a lock, in two statements; None, with nothing changed, if that can't be."""
+        noted.locked = noted.begun
+        written: Sequence[int] = ()
+        try:
+            with translated():
+                async with self._pool.connection() as connection:
+                    found = await load_unlocked(connection, reads)
+                    noted.loaded = time.monotonic_ns()
+                    if found is None or self._last_committed.is_ahead_of(reads.merchant_ids, found[0].accounts):
+                        return None
+                    decision = decide(found[0])
+                    noted.decided = noted.applied = time.monotonic_ns()
+                    if is_plain(decision):
+                        written = [account.merchant_id for account in decision.accounts]
+                        if not await write_unlocked(connection, decision, found[1], self._limits.commit_timeout_ms):
+                            return None
+                    elif decision.changes_anything or must_last(decision):
+                        return None
+        except (LostRace, MoreGrantsNeeded):
+            return None
+        except CommitUnknown:
+            self._unsettled.update(written)
+            raise
+        noted.committed = time.monotonic_ns()
+        self._last_committed.note(decision)
+        return decision
+
+    async def _settle(self) -> None:
+        """Move the versions of accounts that a statement of unknown fate was to write.
+
+        It may be on its way to the server still, and held no lock before. After this it writes nothing any more.
+        """
+        if not self._unsettled:
+            return
+        merchant_ids = sorted(self._unsettled)
+
+        async def touch(connection: Connection) -> None:
+            await connection.fetch(_SQL["touch_accounts"], merchant_ids)
+
+        await run_transaction(
+            self._pool, touch, commit_timeout_ms=self._limits.commit_timeout_ms, begin=_begun_with(merchant_ids)
+        )
+        self._unsettled.difference_update(merchant_ids)
+
+    async def _transact_locked(self, reads: ReadSet, decide: Decide, noted: BatchSteps) -> Decision:
+        """Run a batch with its accounts locked from before it is loaded until COMMIT."""
 
         async def batch(lent: Connection) -> Decision:
             noted.locked = time.monotonic_ns()
@@ -207,7 +266,7 @@ class PostgresConnector:
                 batch,
                 commit_timeout_ms=self._limits.commit_timeout_ms,
                 is_change=must_last,
-                begin=f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')",
+                begin=_begun_with(reads.merchant_ids),
             )
         except StorageError as error:
             await self._learn_of(error)
@@ -316,6 +375,11 @@ class PostgresConnector:
         await self._identity.check(connection)
         if timeline is not None and timeline != self._identity.timeline:
             self._pool.renew()
+
+
+def _begun_with(merchant_ids: Sequence[int]) -> str:
+    """Write what begins a transaction with a lock on these accounts."""
+    return f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, merchant_ids))}}}')"
 
 
 async def _decided(connection: Connection, reads: ReadSet, state: BatchState, decide: Decide) -> Decision:

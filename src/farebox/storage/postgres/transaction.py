@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from farebox.storage.postgres.errors import LostRace, first_line, translated
@@ -55,8 +55,18 @@ async def commit(connection: Connection, timeout_ms: int) -> None:
     Raises:
         CommitUnknown: on any error whatever, or if no answer comes in time.
     """
+    if await run_to_its_end(connection, timeout_ms, "COMMIT") != "COMMIT":
+        raise StoreUnavailable("PostgreSQL had given the transaction up before COMMIT")
+
+
+async def run_to_its_end(connection: Connection, timeout_ms: int, statement: str, *values: Any) -> str:
+    """Run a statement that commits, and see it through even if the caller goes away; return what the server says of it.
+
+    Raises:
+        CommitUnknown: on any error whatever, or if no answer comes in time.
+    """
     # The driver's own time limit would cancel the COMMIT, so it is put where it can't be reached.
-    commit = asyncio.ensure_future(connection.execute("COMMIT", timeout=2 * timeout_ms / 1000))
+    commit = asyncio.ensure_future(connection.execute(statement, *values, timeout=2 * timeout_ms / 1000))
     deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
     cancelled: asyncio.CancelledError | None = None
     silence: TimeoutError | None = None
@@ -77,5 +87,4 @@ async def commit(connection: Connection, timeout_ms: int) -> None:
         raise cancelled
     if failure is not None:
         raise CommitUnknown(f"PostgreSQL failed during COMMIT: {first_line(failure)}") from failure
-    if commit.result() != "COMMIT":
-        raise StoreUnavailable("PostgreSQL had given the transaction up before COMMIT")
+    return commit.result()

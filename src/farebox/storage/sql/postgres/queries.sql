@@ -140,6 +140,53 @@ CROSS JOIN LATERAL (
         {in shard t}
 ) returned;
 
+-- load_unlocked: read what most batches need, and of which version each account is; nothing is locked
+-- It has of `load` what a batch of charges needs that meets no given credit, budget, hold or count. What a server does for
+-- a statement before its first row, for each table that it names, is most of what a small batch costs it.
+SELECT 'replay', NULL::text, NULL::bytea, NULL::bigint[], found.*
+FROM unnest($8::bigint[], $9::text[]) u (merchant_id, idempotency_key)
+CROSS JOIN LATERAL (
+    SELECT {transfer} FROM transfer t
+    WHERE t.merchant_id = u.merchant_id AND t.idempotency_key BETWEEN u.idempotency_key AND u.idempotency_key
+    ORDER BY t.idempotency_key LIMIT 1
+) found
+UNION ALL
+SELECT 'account', currency || thresholds, last_hash, ARRAY[
+    merchant_id, wallet, held, revenue, funding, adjustments, promotions, credit_limit, is_frozen::int, seq, last_at,
+    alerts_count, is_exhausted::int, given, grants_count, grants_due_at, owed, closed_at, xmin::text::bigint
+], {transfer.nulls}
+FROM account WHERE merchant_id = ANY($10::bigint[])
+UNION ALL
+SELECT 'key', name || E'\n' || people, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles, NULL, NULL],
+    {transfer.nulls}
+FROM staff_key WHERE digest = ANY($2::bytea[])
+UNION ALL
+SELECT 'key', NULL, u.digest, found.numbers, {transfer.nulls}
+FROM unnest($3::bigint[], $4::bytea[]) u (merchant_id, digest)
+CROSS JOIN LATERAL (
+    SELECT ARRAY[
+        key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at, 0, budget_id, suspended_at
+    ] AS numbers
+    FROM merchant_key k
+    WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest LIMIT 1
+) found
+UNION ALL
+SELECT 'price', u.request_type || E'\n' || coalesce(found.rule, ''), NULL, found.numbers, {transfer.nulls}
+FROM unnest($5::text[]) u (request_type)
+CROSS JOIN LATERAL (
+    SELECT ARRAY[price_id, unit_price, starts_at, NULL, is_end::int] AS numbers, rule FROM default_price p
+    WHERE p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
+    ORDER BY starts_at DESC LIMIT 1
+) found
+UNION ALL
+SELECT 'price', u.request_type || E'\n' || coalesce(found.rule, ''), NULL, found.numbers, {transfer.nulls}
+FROM unnest($6::bigint[], $7::text[]) u (merchant_id, request_type)
+CROSS JOIN LATERAL (
+    SELECT ARRAY[price_id, unit_price, starts_at, p.merchant_id, is_end::int] AS numbers, rule FROM merchant_price p
+    WHERE p.merchant_id = u.merchant_id AND p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
+    ORDER BY starts_at DESC LIMIT 1
+) found;
+
 -- open_holds: list all open holds, the soonest end first, from behind one, with the transfers that made them
 SELECT {hold of h}, t.*
 FROM (
@@ -254,6 +301,24 @@ WITH appended AS (
 INSERT INTO account ({account.stored})
 SELECT {account.unnest}
 ON CONFLICT (merchant_id) DO UPDATE SET {account.excluded};
+
+-- write_unlocked: lock accounts and, if they are of these versions still, append transfers and write them; or do nothing
+-- The versions are given in the order of the accounts.
+WITH locked AS MATERIALIZED (
+    SELECT xmin::text::bigint AS version FROM account
+    WHERE merchant_id = ANY($1::bigint[]) ORDER BY merchant_id FOR NO KEY UPDATE
+), met AS MATERIALIZED (
+    SELECT 1 WHERE (SELECT array_agg(version) FROM locked) = {transfer.next after account}::bigint[]
+), appended AS (
+    INSERT INTO transfer ({transfer.stored})
+    SELECT {transfer.unnest after account} FROM met
+)
+INSERT INTO account ({account.stored})
+SELECT {account.unnest} FROM met
+ON CONFLICT (merchant_id) DO UPDATE SET {account.excluded};
+
+-- touch_accounts: make accounts of another version, without changing them
+UPDATE account SET seq = seq WHERE merchant_id = ANY($1::bigint[]);
 
 -- write_small_batch_and_more: the same, and write what became of grants, of counts of periods and of budgets, if any
 WITH appended AS (
