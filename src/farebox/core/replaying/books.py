@@ -19,7 +19,7 @@ from farebox.core.prices import Price
 from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.replaying.grants import GrantReplay
 from farebox.core.replaying.hours import HourReplay
-from farebox.core.replaying.plain_charges import BookPlace, PlainChargeRuns, Row
+from farebox.core.replaying.plain_charges import BookPlace, PlainChargeForms, PlainChargeRuns, Row
 from farebox.core.replaying.rules import RuleReplay
 from farebox.core.replaying.shortfalls import ShortfallReplay
 from farebox.core.transfers import Transfer
@@ -40,6 +40,7 @@ class Replay:
         prices: Mapping[int, Price] | None = None,
         budgets: BudgetReplay | None = None,
         hours: HourReplay | None = None,
+        plain_forms: PlainChargeForms | None = None,
     ) -> None:
         """Start at the empty book.
 
@@ -48,6 +49,7 @@ class Replay:
             prices: the versions that its transfers may name, by their number.
             budgets: those of the merchant's keys, to which rows are told.
             hours: what is spent in each hour, to which rows are told.
+            plain_forms: what plain charges of this book and others, with the same prices, have in common.
         """
         self._merchant_id = merchant_id
         self._merchant = ids.public_id(ids.MERCHANT, merchant_id)
@@ -64,7 +66,8 @@ class Replay:
         self._grants = GrantReplay()
         self._budgets = BudgetReplay((), {}) if budgets is None else budgets
         self._hours = HourReplay(0, {}) if hours is None else hours
-        self._plain = PlainChargeRuns(merchant_id, self._versions, self._budgets)
+        forms = PlainChargeForms(self._versions) if plain_forms is None else plain_forms
+        self._plain = PlainChargeRuns(merchant_id, forms, self._budgets)
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals, with what is owed of it."""

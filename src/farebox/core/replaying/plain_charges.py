@@ -24,9 +24,6 @@ Row: TypeAlias = Sequence[Any]
 
 _CHARGE: Final = int(Kind.CHARGE)
 _CHARGE_LINES: Final = f"\n{KIND_LINES[Kind.CHARGE]}\n"
-_NOTHING: Final = [None] * 4
-"""What plain charges have for a note, for what they were priced by, and of given and uncollected credit."""
-
 _FORMS_MAX: Final = 4_096
 _EMPTY: Final = blake2b(digest_size=HASH_BYTES)
 
@@ -44,14 +41,43 @@ class BookPlace(Struct):
 class _Form(Struct, frozen=True, gc=False):
     """What plain charges of a type, price and key have in common.
 
-    `head` is written before what a charge has of its own, `middle` before its quantity, `tail` behind that. `limits`
-    are those of the key's budget.
+    `encoding` is written before the merchant, `middle` before the quantity, `tail` behind that. `limits` are those of
+    the key's budget.
     """
 
-    head: str
+    encoding: str
     middle: str
     tail: str
     limits: Sequence[BudgetLimit]
+
+
+_FormKey: TypeAlias = tuple[str | None, int | None, int | None, int | None]
+"""The type, version of a price, unit price and key of charges."""
+
+
+class PlainChargeForms:
+    """What plain charges of many books have in common: those that name no key, as a key is one merchant's own."""
+
+    def __init__(self, prices: Mapping[int, Price]) -> None:
+        """Know the versions of prices that the books' transfers may name."""
+        self.prices = prices
+        self._forms: dict[_FormKey, _Form] = {}
+
+    def form(self, key: _FormKey, budgets: BudgetReplay) -> _Form | None:
+        """Return what charges have in common, one of whose book has these budgets; None if they are not plain."""
+        form = self._forms.get(key)
+        if form is not None:
+            return form
+        request_type, price_id, unit_price, key_id = key
+        price = self.prices.get(price_id or 0)
+        if not request_type or not price_id or (price is not None and price.rule is not None):
+            return None
+        encoding, more = (ENCODING, "") if key_id is None else (FULL_ENCODING, f"\n\n\n{key_text(key_id)}\n")
+        tail = f"\n{unit_price or ''}\n{price_text(price_id)}\n{more}"
+        form = _Form(encoding, f"\n{request_type}\n", tail, budgets.limits_of(key_id))
+        if key_id is None:
+            _keep(self._forms, key, form)
+        return form
 
 
 class PlainChargeRuns:
@@ -60,13 +86,13 @@ class PlainChargeRuns:
     No grant, shortfall, hold or note has to do with them; they may name a reference and a key.
     """
 
-    def __init__(self, merchant_id: int, prices: Mapping[int, Price], budgets: BudgetReplay) -> None:
-        """Know a merchant's number, the versions of prices that its transfers may name, and its keys' budgets."""
+    def __init__(self, merchant_id: int, shared_forms: PlainChargeForms, budgets: BudgetReplay) -> None:
+        """Know a merchant's number, what its charges have in common with others', and its keys' budgets."""
         self._merchant_id = merchant_id
         self._merchant = ids.public_id(ids.MERCHANT, merchant_id)
-        self._prices = prices
+        self._shared_forms = shared_forms
         self._budgets = budgets
-        self._forms: dict[tuple[str, int, int | None, int | None], _Form] = {}
+        self._forms: dict[_FormKey, _Form] = {}
 
     def take(self, rows: Iterator[Row], place: BookPlace, spent: dict[int, int]) -> tuple[BookPlace, Row | None]:
         """Take rows for as long as each is a sound plain charge.
@@ -79,16 +105,35 @@ class PlainChargeRuns:
         Returns:
             Where the book stands then, and the first row that is none; None if there are no more.
         """
-        forms, own, empty_hash = self._forms, self._merchant_id, _EMPTY.copy
+        forms, own, merchant, empty_hash = self._forms, self._merchant_id, self._merchant, _EMPTY.copy
         seq, at, last_hash, wallet, held = place.seq, place.at, place.hash, place.wallet, place.held
         hour, hour_wallet = at // HOUR_MICROS, wallet
         hour_ends = (hour + 1) * HOUR_MICROS
         row = None
         for row in rows:
-            merchant_id, seq_here, kind, amount, key, content, wallet_after, held_after, committed_at, own_hash = row[
-                :10
-            ]
-            request_type, quantity, unit_price, price_id, refers_to, reference, *others, key_id = row[10:]
+            (
+                merchant_id,
+                seq_here,
+                kind,
+                amount,
+                key,
+                content,
+                wallet_after,
+                held_after,
+                committed_at,
+                own_hash,
+                request_type,
+                quantity,
+                unit_price,
+                price_id,
+                refers_to,
+                reference,
+                note,
+                pricing,
+                given,
+                uncollected,
+                key_id,
+            ) = row
             if (
                 seq_here != seq + 1
                 or kind != _CHARGE
@@ -99,15 +144,19 @@ class PlainChargeRuns:
                 or committed_at < at
                 or not quantity
                 or refers_to is not None
-                or others != _NOTHING
+                or note is not None
+                or pricing is not None
+                or given is not None
+                or uncollected is not None
                 or reference == ""
                 # A number with a fraction, which no column admits, would find what is written of the one without.
                 or not (unit_price is None or (isinstance(unit_price, int) and amount == unit_price * quantity))
-                or (form := forms.get((request_type, price_id, unit_price, key_id)) or self._form(row)) is None
+                or (form := forms.get(alike := (request_type, price_id, unit_price, key_id)) or self._form(alike))
+                is None
             ):
                 break
             written = (
-                f"{form.head}{seq_here}\n{committed_at}{_CHARGE_LINES}{amount}\n{wallet_after}\n{held_after}"
+                f"{form.encoding}\n{merchant}\n{seq_here}\n{committed_at}{_CHARGE_LINES}{amount}\n{wallet_after}\n{held_after}"
                 f"{form.middle}{quantity}{form.tail}{key}\n{content.hex()}\n\n{reference or ''}\n"
             )
             linked = empty_hash()
@@ -127,19 +176,15 @@ class PlainChargeRuns:
         spent[hour] = spent.get(hour, 0) + hour_wallet - wallet
         return BookPlace(seq, at, last_hash, wallet, held), row
 
-    def _form(self, row: Row) -> _Form | None:
-        """Write what charges like this one have in common; None if they are not plain."""
-        request_type, _, unit_price, price_id, *_, key_id = row[10:]
-        price = self._prices.get(price_id or 0)
-        if not request_type or not price_id or (price is not None and price.rule is not None):
-            return None
-        encoding, more = (ENCODING, "") if key_id is None else (FULL_ENCODING, f"\n\n\n{key_text(key_id)}\n")
-        if len(self._forms) >= _FORMS_MAX:
-            self._forms.clear()
-        form = self._forms[request_type, price_id, unit_price, key_id] = _Form(
-            f"{encoding}\n{self._merchant}\n",
-            f"\n{request_type}\n",
-            f"\n{unit_price or ''}\n{price_text(price_id)}\n{more}",
-            self._budgets.limits_of(key_id),
-        )
+    def _form(self, key: _FormKey) -> _Form | None:
+        """Return what charges of this book have in common, and keep it; None if they are not plain."""
+        form = self._shared_forms.form(key, self._budgets)
+        if form is not None:
+            _keep(self._forms, key, form)
         return form
+
+
+def _keep(forms: dict[_FormKey, _Form], key: _FormKey, form: _Form) -> None:
+    if len(forms) >= _FORMS_MAX:
+        forms.clear()
+    forms[key] = form

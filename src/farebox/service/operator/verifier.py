@@ -8,12 +8,11 @@ from msgspec import Struct
 from farebox.core.credit.budgets import Budget
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.period_counts import PeriodCount
-from farebox.core.prices import Price
 from farebox.core.replaying.alerts import alert_faults, named_seqs
 from farebox.core.replaying.books import Replay
 from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.replaying.hours import HourReplay
-from farebox.core.replaying.plain_charges import Row
+from farebox.core.replaying.plain_charges import PlainChargeForms, Row
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Connector, Snapshot, StorageError
 from farebox.storage.records import BookRows, BudgetedKey
@@ -56,7 +55,7 @@ class Verifier:
             for start in range(0, len(merchant_ids), _BOOKS_PAGE):
                 page = merchant_ids[start : start + _BOOKS_PAGE]
                 books = await snapshot.books(page)
-                prices = {**default_prices, **await snapshot.own_prices(page)}
+                forms = PlainChargeForms({**default_prices, **await snapshot.own_prices(page)})
                 counts = _by_merchant(await snapshot.period_counts(page))
                 shortfalls = _by_merchant(await snapshot.shortfalls(page))
                 budgets = _by_merchant(await snapshot.budgets(page))
@@ -66,7 +65,7 @@ class Verifier:
                 for number in page:
                     self.merchants_count += 1
                     try:
-                        beside = prices, counts.get(number, ()), shortfalls.get(number, ())
+                        beside = forms, counts.get(number, ()), shortfalls.get(number, ())
                         their_keys = {key.key_id: key.budget_id for key in keys.get(number, ())}
                         spent = BudgetReplay(budgets.get(number, ()), their_keys)
                         kept = hours if number in books else await snapshot.spent_by_hour([number])
@@ -86,13 +85,13 @@ class Verifier:
         merchant_id: int,
         book: BookRows | None,
         sums: tuple[BudgetReplay, HourReplay],
-        prices: Mapping[int, Price],
+        forms: PlainChargeForms,
         counts: Sequence[PeriodCount],
         shortfalls: Sequence[Shortfall],
     ) -> AsyncIterator[str]:
         """Replay a book: a short one that was read already, or a long one in stretches, with flat memory."""
         spent, hours = sums
-        replay = Replay(merchant_id, prices, spent, hours)
+        replay = Replay(merchant_id, forms.prices, spent, hours, forms)
         if book is not None:
             account, holds, alerts, grants = book.account, book.holds, book.alerts, book.grants
             for fault in self._feed(replay, book.transfers):
