@@ -15,7 +15,7 @@ from farebox.core.replaying import books, plain_charges
 from farebox.core.replaying.books import Replay
 from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.replaying.hours import HOUR_MICROS, HourReplay
-from farebox.core.replaying.plain_charges import Row
+from farebox.core.replaying.plain_charges import PlainChargeForms, Row
 from farebox.core.transfers import Transfer
 from tests.support.ledger import ANN, BEN, NOW, UNIT
 
@@ -27,10 +27,10 @@ _UNREADABLE: Final = (["AttributeError"], ["TypeError"], ["ValueError"])
 COLUMNS: Final = Transfer.__struct_fields__
 
 
-def _book() -> list[Transfer]:
+def _book(merchant_id: int = ANN) -> list[Transfer]:
     """Make a book: a top-up, then charges of all plain forms over three hours, with a refund among them."""
     transfers: list[Transfer] = []
-    before, wallet = GENESIS_HASH, 0
+    merchant, before, wallet = ids.public_id(ids.MERCHANT, merchant_id), GENESIS_HASH, 0
     for seq in range(1, 16):
         more: dict[str, Any] = {
             "request_type": "image" if seq % 3 else "page",
@@ -50,10 +50,10 @@ def _book() -> list[Transfer]:
             more |= {"unit_price": None}
         wallet += amount if kind in (Kind.TOP_UP, Kind.REFUND) else -amount
         transfer = Transfer(
-            *(ANN, seq, int(kind), amount, f"key {seq}", bytes([seq]) * 8, wallet, 0),
+            *(merchant_id, seq, int(kind), amount, f"key {seq}", bytes([seq]) * 8, wallet, 0),
             **{"committed_at": NOW + seq * HOUR_MICROS // 5, "hash": b"", **more},
         )
-        before = chain.link(before, chain.canonical_bytes(MERCHANT, transfer))
+        before = chain.link(before, chain.canonical_bytes(merchant, transfer))
         transfers.append(replace(transfer, hash=before))
     return transfers
 
@@ -188,3 +188,24 @@ def test_runs_come_to_the_sums_that_single_transfers_come_to(rolled_up_seq: int,
 def test_forms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain_charges, "_FORMS_MAX", 1)
     assert [] == _short_way([astuple(transfer) for transfer in BOOK])
+
+
+def test_books_share_how_charges_are_written_but_for_those_that_name_a_key() -> None:
+    """A key is one merchant's own: what is known of it in one book says nothing about another."""
+    forms, found = PlainChargeForms(PRICES), []
+    for merchant_id, keys in ((ANN, {KEY: 3}), (BEN, {})):
+        budgets = BudgetReplay([Budget(merchant_id, 3, BudgetUnit.TOTAL, UNIT, "UTC", spent=0)], keys)
+        replay = Replay(merchant_id, PRICES, budgets, plain_forms=forms)
+        assert [] == list(replay.feed_rows([astuple(transfer) for transfer in _book(merchant_id)]))
+        found.append(list(budgets.finish()))
+    (anns,), bens = found
+    assert "is counted as spent" in anns
+    assert f"transfers name the key {ids.public_id(ids.KEY, KEY)}, which the merchant does not have" == bens[0]
+
+
+def test_a_book_is_held_to_its_own_number_where_forms_are_shared() -> None:
+    forms = PlainChargeForms(PRICES)
+    rows = [astuple(transfer) for transfer in BOOK]
+    assert [] == list(Replay(ANN, PRICES, plain_forms=forms).feed_rows(rows))
+    found = list(Replay(BEN, PRICES, plain_forms=forms).feed_rows(rows))
+    assert len(rows) <= len([fault for fault in found if "the hash does not match" in fault])

@@ -34,6 +34,7 @@ from farebox.storage.stores import Stores
 from tests.storage.programs import run_program
 from tests.support.ledger import (
     ANN,
+    BEN,
     NOW,
     UNIT,
     account_of,
@@ -665,6 +666,18 @@ async def test_an_error_while_a_snapshot_reads_is_told_in_the_stores_own_words(
         monkeypatch.setattr(snapshot, "_SQL", {"holds": "SELECT ?1 FROM nowhere"})
         with pytest.raises(StorageError, match="no such table"):
             await reading.holds(ANN)
+
+
+async def test_a_book_that_cannot_be_read_keeps_no_other_from_being_read_at_once(stores: Stores) -> None:
+    await add_merchant(stores, BEN)
+    await do(stores, TopUp(ANN, UNIT, "INV-1"), TopUp(BEN, UNIT, "INV-2"), TopUp(BEN, UNIT, "INV-3"))
+    stranger = connect(stores)
+    stranger.execute("UPDATE transfer SET note = CAST(x'ff' AS TEXT) WHERE merchant_id = ?", (ANN,))
+    stranger.close()
+    async with stores.connector.snapshot() as reading:
+        found = await reading.books([ANN, BEN])
+        assert [BEN] == [*found]
+        assert (2, [1, 2]) == (found[BEN].account.seq, [row[1] for row in found[BEN].transfers])
 
 
 async def test_a_snapshot_of_a_database_without_a_schema_is_refused(tmp_path: Path) -> None:

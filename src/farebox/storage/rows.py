@@ -293,6 +293,14 @@ def checked_lot(
     return GrantLot(number, left, priority, expires_at, types)
 
 
+def by_merchant(found: Iterable[Any]) -> dict[int, list[Any]]:
+    """Sort rows that begin with a merchant's number by merchant."""
+    sorted_rows: dict[int, list[Any]] = {}
+    for row in found:
+        sorted_rows.setdefault(row[0], []).append(row)
+    return sorted_rows
+
+
 def book_from_rows(
     account: Any, transfers: Sequence[Any], holds: Sequence[Any], alerts: Sequence[Any], grants: Sequence[Any]
 ) -> BookRows | None:

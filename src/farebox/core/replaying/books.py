@@ -67,7 +67,7 @@ class Replay:
         self._budgets = BudgetReplay((), {}) if budgets is None else budgets
         self._hours = HourReplay(0, {}) if hours is None else hours
         forms = PlainChargeForms(self._versions) if plain_forms is None else plain_forms
-        self._plain = PlainChargeRuns(merchant_id, forms, self._budgets)
+        self._plain = PlainChargeRuns(merchant_id, self._merchant, forms, self._budgets)
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals, with what is owed of it."""
@@ -81,16 +81,15 @@ class Replay:
         """
         hours = self._hours
         split = bisect_right(rows, hours.rolled_up_seq, key=itemgetter(1))
-        not_rolled_up: dict[int, int] = {}
-        for part, spent in ((rows[:split], hours.spent), (rows[split:], not_rolled_up)):
+        for part, spent in ((rows[:split], hours.spent), (rows[split:], None)):
             rest = iter(part)
-            while (row := self._take_plain(rest, spent)) is not None:
+            while part and (row := self._take_plain(rest, spent)) is not None:
                 transfer = Transfer(*row)
                 self._budgets.feed_all((transfer,))
                 hours.feed_all((transfer,))
                 yield from self.feed(transfer)
 
-    def _take_plain(self, rows: Iterator[Row], spent: dict[int, int]) -> Row | None:
+    def _take_plain(self, rows: Iterator[Row], spent: dict[int, int] | None) -> Row | None:
         """Apply sound plain charges, and return the first row that is none; None if there are no more."""
         if self._grants.given or self._shortfalls.owed:
             return next(rows, None)
@@ -143,7 +142,7 @@ class Replay:
         account: Account,
         holds: Iterable[Hold],
         originals: Mapping[int, Transfer],
-        counts: Iterable[PeriodCount] = (),
+        counts: Sequence[PeriodCount] = (),
         shortfalls: Iterable[Shortfall] = (),
         grants: Iterable[Grant] = (),
     ) -> Iterator[str]:

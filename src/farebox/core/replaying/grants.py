@@ -32,6 +32,7 @@ from farebox.core.transfers import Transfer
 
 _TAKING_KINDS: Final = frozenset({Kind.CHARGE, Kind.HOLD})
 _ENDING_KINDS: Final = frozenset({Kind.CAPTURE, Kind.RELEASE, Kind.EXPIRE})
+_GRANT_KINDS: Final = frozenset({Kind.GRANT, Kind.GRANT_EXPIRY})
 _RETURNING_KINDS: Final = frozenset({Kind.RELEASE, Kind.EXPIRE, Kind.REFUND})
 
 
@@ -91,6 +92,9 @@ class GrantReplay:
             wallet_before: the wallet before it.
             returned: of a refund, how much of what it gives back had gone back before.
         """
+        if transfer.given is None and not self._lots and not self._back[1] and transfer.kind not in _GRANT_KINDS:
+            # Nothing is known of grants, and nothing is said of any.
+            return
         try:
             if transfer.kind == Kind.GRANT_EXPIRY:
                 yield from self._end(transfer)

@@ -42,6 +42,8 @@ class HourReplay:
         if self.rolled_up_seq > last_seq:
             yield f"what was spent by hour is summed up to seq {self.rolled_up_seq}, where there is no transfer yet"
         spent, kept = self.spent, self._kept
+        if spent == kept:
+            return
         differing = sorted(hour for hour in spent.keys() | kept.keys() if spent.get(hour, 0) != kept.get(hour, 0))
         if differing:
             hour = differing[0]

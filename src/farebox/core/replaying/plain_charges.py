@@ -11,7 +11,6 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from farebox.core import ids
 from farebox.core.accounts import GENESIS_HASH, Kind
 from farebox.core.chain import ENCODING, FULL_ENCODING, HASH_BYTES, KIND_LINES, key_text, price_text
 from farebox.core.prices import Price
@@ -86,21 +85,21 @@ class PlainChargeRuns:
     No grant, shortfall, hold or note has to do with them; they may name a reference and a key.
     """
 
-    def __init__(self, merchant_id: int, shared_forms: PlainChargeForms, budgets: BudgetReplay) -> None:
-        """Know a merchant's number, what its charges have in common with others', and its keys' budgets."""
+    def __init__(self, merchant_id: int, merchant: str, shared_forms: PlainChargeForms, budgets: BudgetReplay) -> None:
+        """Know a merchant's number and public id, what its charges have in common with others', and budgets of keys."""
         self._merchant_id = merchant_id
-        self._merchant = ids.public_id(ids.MERCHANT, merchant_id)
+        self._merchant = merchant
         self._shared_forms = shared_forms
         self._budgets = budgets
         self._forms: dict[_FormKey, _Form] = {}
 
-    def take(self, rows: Iterator[Row], place: BookPlace, spent: dict[int, int]) -> tuple[BookPlace, Row | None]:
+    def take(self, rows: Iterator[Row], place: BookPlace, spent: dict[int, int] | None) -> tuple[BookPlace, Row | None]:
         """Take rows for as long as each is a sound plain charge.
 
         Args:
             rows: those after `place`.
             place: where the book stands.
-            spent: micros by the hour's number since 1970, UTC, to which these are added.
+            spent: micros by the hour's number since 1970, UTC, to which these are added; None to add none.
 
         Returns:
             Where the book stands then, and the first row that is none; None if there are no more.
@@ -156,15 +155,15 @@ class PlainChargeRuns:
             ):
                 break
             written = (
-                f"{form.encoding}\n{merchant}\n{seq_here}\n{committed_at}{_CHARGE_LINES}{amount}\n{wallet_after}\n{held_after}"
-                f"{form.middle}{quantity}{form.tail}{key}\n{content.hex()}\n\n{reference or ''}\n"
+                f"{form.encoding}\n{merchant}\n{seq_here}\n{committed_at}{_CHARGE_LINES}{amount}\n{wallet_after}\n"
+                f"{held_after}{form.middle}{quantity}{form.tail}{key}\n{content.hex()}\n\n{reference or ''}\n"
             )
             linked = empty_hash()
             linked.update(last_hash)
             linked.update(written.encode())
             if linked.digest() != own_hash:
                 break
-            if committed_at >= hour_ends:
+            if spent is not None and committed_at >= hour_ends:
                 spent[hour] = spent.get(hour, 0) + hour_wallet - wallet
                 hour, hour_wallet = committed_at // HOUR_MICROS, wallet
                 hour_ends = (hour + 1) * HOUR_MICROS
@@ -173,7 +172,8 @@ class PlainChargeRuns:
             seq, at, last_hash, wallet = seq_here, committed_at, own_hash, wallet_after
         else:
             row = None
-        spent[hour] = spent.get(hour, 0) + hour_wallet - wallet
+        if spent is not None and wallet != hour_wallet:
+            spent[hour] = spent.get(hour, 0) + hour_wallet - wallet
         return BookPlace(seq, at, last_hash, wallet, held), row
 
     def _form(self, key: _FormKey) -> _Form | None:

@@ -1,6 +1,6 @@
 """Replaying what a book was priced by: each amount is computed again, and each period's units are counted again."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from farebox.core.accounts import Kind
@@ -55,8 +55,10 @@ class RuleReplay:
         elif transfer.kind == Kind.REFUND:
             self._give_back(transfer, returned)
 
-    def finish(self, counts: Iterable[PeriodCount]) -> Iterator[str]:
+    def finish(self, counts: Sequence[PeriodCount]) -> Iterator[str]:
         """Compare the units that were counted with what is stored of them, and yield what differs."""
+        if not counts and not self._counts.is_changed:
+            return
         stored, replayed = (
             {
                 (count.request_type, count.starts_at, count.period_unit, count.line): count.units

@@ -5,9 +5,11 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
+from farebox.core.alerts import Alert
 from farebox.core.credit.budgets import Budget
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.period_counts import PeriodCount
+from farebox.core.prices import Price
 from farebox.core.replaying.alerts import alert_faults, named_seqs
 from farebox.core.replaying.books import Replay
 from farebox.core.replaying.budgets import BudgetReplay
@@ -55,23 +57,17 @@ class Verifier:
             for start in range(0, len(merchant_ids), _BOOKS_PAGE):
                 page = merchant_ids[start : start + _BOOKS_PAGE]
                 books = await snapshot.books(page)
-                forms = PlainChargeForms({**default_prices, **await snapshot.own_prices(page)})
-                counts = _by_merchant(await snapshot.period_counts(page))
-                shortfalls = _by_merchant(await snapshot.shortfalls(page))
-                budgets = _by_merchant(await snapshot.budgets(page))
-                keys = _by_merchant(await snapshot.budgets_of_keys(page))
-                marks = await snapshot.hour_marks(page)
-                hours = await snapshot.spent_by_hour([number for number in page if number in books])
+                beside = await _read_beside(snapshot, page, books, default_prices)
                 for number in page:
                     self.merchants_count += 1
+                    book = books.get(number)
                     try:
-                        beside = forms, counts.get(number, ()), shortfalls.get(number, ())
-                        their_keys = {key.key_id: key.budget_id for key in keys.get(number, ())}
-                        spent = BudgetReplay(budgets.get(number, ()), their_keys)
-                        kept = hours if number in books else await snapshot.spent_by_hour([number])
-                        sums = spent, HourReplay(marks.get(number, 0), kept.get(number, {}))
-                        async for text in self._book_faults(snapshot, number, books.get(number), sums, *beside):
-                            yield LedgerFault(number, text)
+                        if book is not None:
+                            for text in self._short_book_faults(number, book, beside):
+                                yield LedgerFault(number, text)
+                        else:
+                            async for text in self._long_book_faults(snapshot, number, beside):
+                                yield LedgerFault(number, text)
                     except StorageError:
                         raise
                     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -79,44 +75,32 @@ class Verifier:
                         yield LedgerFault(number, f"a row can't be read: {type(error).__name__}: {error}")
                 await self._progressed()
 
-    async def _book_faults(
-        self,
-        snapshot: Snapshot,
-        merchant_id: int,
-        book: BookRows | None,
-        sums: tuple[BudgetReplay, HourReplay],
-        forms: PlainChargeForms,
-        counts: Sequence[PeriodCount],
-        shortfalls: Sequence[Shortfall],
-    ) -> AsyncIterator[str]:
-        """Replay a book: a short one that was read already, or a long one in stretches, with flat memory."""
-        spent, hours = sums
-        replay = Replay(merchant_id, forms.prices, spent, hours, forms)
-        if book is not None:
-            account, holds, alerts, grants = book.account, book.holds, book.alerts, book.grants
-            for fault in self._feed(replay, book.transfers):
+    def _short_book_faults(self, merchant_id: int, book: BookRows, beside: "_Beside") -> Iterator[str]:
+        """Replay a short book, which was read as a whole."""
+        sums = beside.sums(merchant_id, beside.hours.get(merchant_id, {}))
+        replay = Replay(merchant_id, beside.forms.prices, *sums, beside.forms)
+        yield from self._feed(replay, book.transfers)
+        named = _named(book.transfers, _wanted(replay, book.alerts))
+        yield from _end_faults(replay, book, named, beside.of_merchant(merchant_id), sums)
+
+    async def _long_book_faults(self, snapshot: Snapshot, merchant_id: int, beside: "_Beside") -> AsyncIterator[str]:
+        """Replay a long book in stretches, with flat memory."""
+        kept = await snapshot.spent_by_hour([merchant_id])
+        sums = beside.sums(merchant_id, kept.get(merchant_id, {}))
+        replay = Replay(merchant_id, beside.forms.prices, *sums, beside.forms)
+        account = await snapshot.account(merchant_id)
+        if account is None:
+            yield "seq 0: the account's row is missing"
+            return
+        async for chunk in snapshot.transfer_rows(merchant_id):
+            for fault in self._feed(replay, chunk):
                 yield fault
-        else:
-            stored = await snapshot.account(merchant_id)
-            if stored is None:
-                yield "seq 0: the account's row is missing"
-                return
-            async for chunk in snapshot.transfer_rows(merchant_id):
-                for fault in self._feed(replay, chunk):
-                    yield fault
-                await self._progressed()
-            account, holds = stored, await snapshot.holds(merchant_id)
-            alerts, grants = await snapshot.alerts(merchant_id), await snapshot.grants(merchant_id)
-        wanted = sorted(named_seqs(alerts) | replay.returned.keys())
-        if book is not None:
-            named = _named(book.transfers, wanted)
-        else:
-            named = dict(await snapshot.transfers_at(merchant_id, wanted)) if wanted else {}
-        for fault in replay.finish(account, holds, named, counts, shortfalls, grants):
-            yield fault
-        for fault in (*spent.finish(), *hours.finish(account.seq)):
-            yield f"seq {account.seq}: {fault}"
-        for fault in alert_faults(account, alerts, named, replay.last_arrival_seq):
+            await self._progressed()
+        holds, alerts = await snapshot.holds(merchant_id), await snapshot.alerts(merchant_id)
+        rest = BookRows(account, (), holds, alerts, await snapshot.grants(merchant_id))
+        wanted = _wanted(replay, alerts)
+        named = dict(await snapshot.transfers_at(merchant_id, sorted(wanted))) if wanted else {}
+        for fault in _end_faults(replay, rest, named, beside.of_merchant(merchant_id), sums):
             yield fault
 
     def _feed(self, replay: Replay, rows: Sequence[Row]) -> Iterator[str]:
@@ -128,6 +112,63 @@ class Verifier:
             await self._on_progress()
 
 
+class _Beside(Struct, frozen=True):
+    """What is stored of some merchants beside their books."""
+
+    forms: PlainChargeForms
+    counts: Mapping[int, Sequence[PeriodCount]]
+    shortfalls: Mapping[int, Sequence[Shortfall]]
+    budgets: Mapping[int, Sequence[Budget]]
+    keys: Mapping[int, Sequence[BudgetedKey]]
+    marks: Mapping[int, int]
+    hours: Mapping[int, Mapping[int, int]]
+    """Of short books alone."""
+
+    def sums(self, merchant_id: int, kept: Mapping[int, int]) -> tuple[BudgetReplay, HourReplay]:
+        """Begin to work out what a merchant spent of budgets, and in hours, of which these sums are kept."""
+        budget_of_key = {key.key_id: key.budget_id for key in self.keys.get(merchant_id, ())}
+        budgets = BudgetReplay(self.budgets.get(merchant_id, ()), budget_of_key)
+        return budgets, HourReplay(self.marks.get(merchant_id, 0), kept)
+
+    def of_merchant(self, merchant_id: int) -> tuple[Sequence[PeriodCount], Sequence[Shortfall]]:
+        """Tell a merchant's counts and shortfalls."""
+        return self.counts.get(merchant_id, ()), self.shortfalls.get(merchant_id, ())
+
+
+async def _read_beside(
+    snapshot: Snapshot, page: Sequence[int], books: Mapping[int, BookRows], default_prices: Mapping[int, Price]
+) -> _Beside:
+    return _Beside(
+        PlainChargeForms({**default_prices, **await snapshot.own_prices(page)}),
+        _by_merchant(await snapshot.period_counts(page)),
+        _by_merchant(await snapshot.shortfalls(page)),
+        _by_merchant(await snapshot.budgets(page)),
+        _by_merchant(await snapshot.budgets_of_keys(page)),
+        await snapshot.hour_marks(page),
+        await snapshot.spent_by_hour([number for number in page if number in books]),
+    )
+
+
+def _end_faults(
+    replay: Replay,
+    book: BookRows,
+    named: Mapping[int, Transfer],
+    beside: tuple[Sequence[PeriodCount], Sequence[Shortfall]],
+    sums: tuple[BudgetReplay, HourReplay],
+) -> Iterator[str]:
+    """Compare where a book came to with what is stored beside its transfers."""
+    account, (budgets, hours) = book.account, sums
+    yield from replay.finish(account, book.holds, named, *beside, book.grants)
+    for fault in (*budgets.finish(), *hours.finish(account.seq)):
+        yield f"seq {account.seq}: {fault}"
+    yield from alert_faults(account, book.alerts, named, replay.last_arrival_seq)
+
+
+def _wanted(replay: Replay, alerts: Sequence[Alert]) -> set[int]:
+    """List the transfers, by seq, that the end of a replay has to look at once more."""
+    return named_seqs(alerts) | replay.returned.keys()
+
+
 def _by_merchant(rows: Iterable[_Row]) -> Mapping[int, Sequence[_Row]]:
     found: dict[int, list[_Row]] = {}
     for row in rows:
@@ -135,7 +176,6 @@ def _by_merchant(rows: Iterable[_Row]) -> Mapping[int, Sequence[_Row]]:
     return found
 
 
-def _named(rows: Sequence[Row], seqs: Sequence[int]) -> dict[int, Transfer]:
+def _named(rows: Sequence[Row], wanted: set[int]) -> dict[int, Transfer]:
     """Make transfers of those rows of a book that have these seqs."""
-    wanted = set(seqs)
     return {row[1]: Transfer(*row) for row in rows if row[1] in wanted} if wanted else {}

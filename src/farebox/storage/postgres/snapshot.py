@@ -1,7 +1,6 @@
 """A snapshot: the whole ledger as of one moment, on a connection of its own."""
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -42,12 +41,12 @@ class PostgresSnapshot(StatementSnapshot):
     async def _books(self, merchant_ids: Sequence[int], connection: Connection) -> dict[int, BookRows]:
         accounts = {row[0]: row for row in await _read(connection, "accounts_of", merchant_ids)}
         transfers, holds, alerts, grants = [
-            _by_merchant(await _read(connection, name, merchant_ids, records.BOOK_TRANSFERS_MAX + 1))
+            rows.by_merchant(await _read(connection, name, merchant_ids, records.BOOK_TRANSFERS_MAX + 1))
             for name in ("transfers_of", "holds_of", "alerts_of", "grants_of")
         ]
         found = {}
         for number in merchant_ids:
-            parts = transfers[number], holds[number], alerts[number], grants[number]
+            parts = [part.get(number, ()) for part in (transfers, holds, alerts, grants)]
             if max(map(len, parts)) <= records.BOOK_TRANSFERS_MAX:
                 book = rows.book_from_rows(accounts.get(number), *parts)
                 if book is not None:
@@ -63,14 +62,6 @@ class PostgresSnapshot(StatementSnapshot):
 async def _read(connection: Connection, name: str, *values: Any) -> list[Any]:
     with translated():
         return await connection.fetch(_SQL[name], *values)
-
-
-def _by_merchant(found: Iterable[Any]) -> defaultdict[int, list[Any]]:
-    """Sort rows that begin with a merchant's number by merchant."""
-    sorted_rows: defaultdict[int, list[Any]] = defaultdict(list)
-    for row in found:
-        sorted_rows[row[0]].append(row)
-    return sorted_rows
 
 
 @asynccontextmanager

@@ -31,7 +31,9 @@ class SqliteLimits(Struct, frozen=True):
 
     busy_timeout_ms: int = 10_000
     """How long a write waits for another process to finish its own before it is refused."""
-    snapshot_chunk_rows: int = 5_000
+    snapshot_chunk_rows: int = 1_000
+    """How many rows of a long read are fetched at once: so few that they are in the processor's cache still when they
+    are looked at."""
     backup_step_pages: int = 512
     checkpoint_frames: int = 16_000
     """By how many frames, each a page of 4 KiB, the log grows before it is moved into the file. A page that changed

@@ -59,20 +59,36 @@ async def open_snapshot(path: Path, chunk_rows: int) -> AsyncIterator[SqliteSnap
 
 
 def _books(cursor: apsw.Cursor, merchant_ids: Sequence[int]) -> dict[int, BookRows]:
-    found = {}
+    # Texts that are none can't even be fetched, and what is no number can't be compared.
+    with suppress(UnicodeDecodeError, TypeError):
+        return _books_at_once(cursor, merchant_ids)
+    found: dict[int, BookRows] = {}
     for number in merchant_ids:
-        stretch = (number, 1, SEQ_MAX, records.BOOK_TRANSFERS_MAX + 1)
-        # Texts that are none can't even be fetched, and what is no number can't be compared.
         with suppress(UnicodeDecodeError, TypeError):
-            account = cursor.execute(_SQL["account"], (number,)).fetchone()
-            if account is None or account[_SEQ] > records.BOOK_TRANSFERS_MAX:
-                continue
-            transfers = cursor.execute(_SQL["transfers_oldest_first"], stretch).fetchall()
-            if len(transfers) <= records.BOOK_TRANSFERS_MAX:
-                holds = cursor.execute(_SQL["holds"], (number,)).fetchall()
-                alerts = cursor.execute(_SQL["all_alerts"], (number,)).fetchall()
-                grants = cursor.execute(_SQL["all_grants"], (number,)).fetchall()
-                book = rows.book_from_rows(account, transfers, holds, alerts, grants)
-                if book is not None:
-                    found[number] = book
+            found |= _books_at_once(cursor, [number])
+    return found
+
+
+def _books_at_once(cursor: apsw.Cursor, merchant_ids: Sequence[int]) -> dict[int, BookRows]:
+    """Read short books: a stretch of the index for each one's transfers, and one statement for all else of a kind."""
+    short: dict[int, Any] = {}
+    transfers: dict[int, Any] = {}
+    oldest_first, rows_max = _SQL["transfers_oldest_first"], records.BOOK_TRANSFERS_MAX
+    accounts: list[Any] = cursor.execute(_SQL["accounts_of"], (merchant_ids,)).fetchall()
+    for account in accounts:
+        if account[_SEQ] <= rows_max:
+            number = account[0]
+            stretch = cursor.execute(oldest_first, (number, 1, SEQ_MAX, rows_max + 1)).fetchall()
+            if len(stretch) <= rows_max:
+                short[number], transfers[number] = account, stretch
+    holds, alerts, grants = [
+        rows.by_merchant(cursor.execute(_SQL[name], ([*short],)).fetchall())
+        for name in ("holds_of", "alerts_of", "grants_of")
+    ]
+    found = {}
+    for number, account in short.items():
+        beside = holds.get(number, ()), alerts.get(number, ()), grants.get(number, ())
+        book = rows.book_from_rows(account, transfers[number], *beside)
+        if book is not None:
+            found[number] = book
     return found

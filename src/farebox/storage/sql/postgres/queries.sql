@@ -446,9 +446,6 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) r;
 
--- accounts_of: read merchants' accounts
-SELECT {account} FROM account WHERE merchant_id = ANY($1::bigint[]);
-
 -- transfers_of: read the beginnings of merchants' books, each in order of seq
 SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
 CROSS JOIN LATERAL (

@@ -77,6 +77,9 @@ ORDER BY m.merchant_id DESC LIMIT $2 OFFSET $3;
 -- account: read one account
 SELECT {account} FROM account WHERE merchant_id = $1;
 
+-- accounts_of: read merchants' accounts
+SELECT {account} FROM account WHERE merchant_id {in $1};
+
 -- lock_account: read one account, so that no batch changes it meanwhile
 UPDATE account SET seq = seq WHERE merchant_id = $1 RETURNING {account};
 

@@ -235,3 +235,12 @@ PRAGMA user_version = 0;
 
 -- replication: nothing, as a file has no standbys
 SELECT '', 0, 0 WHERE 1 = 0;
+
+-- holds_of: read merchants' holds, each merchant's in order of seq
+SELECT {hold} FROM hold WHERE merchant_id {in $1} ORDER BY merchant_id, seq;
+
+-- alerts_of: read merchants' alerts, each merchant's in order of their numbers
+SELECT {alert} FROM alert WHERE merchant_id {in $1} ORDER BY merchant_id, number;
+
+-- grants_of: read merchants' grants, each merchant's in order of their numbers
+SELECT {grant} FROM credit_grant WHERE merchant_id {in $1} ORDER BY merchant_id, number;
