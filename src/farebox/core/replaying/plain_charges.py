@@ -94,20 +94,14 @@ class PlainChargeRuns:
         self._forms: dict[_FormKey, _Form] = {}
 
     def take(self, rows: Iterator[Row], place: BookPlace, spent: dict[int, int] | None) -> tuple[BookPlace, Row | None]:
-        """Take rows for as long as each is a sound plain charge.
+        """Take rows after `place` for as long as each is a sound plain charge.
 
-        Args:
-            rows: those after `place`.
-            place: where the book stands.
-            spent: micros by the hour's number since 1970, UTC, to which these are added; None to add none.
-
-        Returns:
-            Where the book stands then, and the first row that is none; None if there are no more.
+        What they spend is added to `spent`, micros by the hour's number since 1970, UTC, if that is not None. Returned
+        are where the book stands then, and the first row that is no such charge; None if there are no more.
         """
         forms, own, merchant, empty_hash = self._forms, self._merchant_id, self._merchant, _EMPTY.copy
         seq, at, last_hash, wallet, held = place.seq, place.at, place.hash, place.wallet, place.held
-        hour, hour_wallet = at // HOUR_MICROS, wallet
-        hour_ends = (hour + 1) * HOUR_MICROS
+        hour_ends, hour_wallet = _end_of_hour(at), wallet
         row = None
         for row in rows:
             (
@@ -142,16 +136,11 @@ class PlainChargeRuns:
                 or held_after != held
                 or committed_at < at
                 or not quantity
-                or refers_to is not None
-                or note is not None
-                or pricing is not None
-                or given is not None
-                or uncollected is not None
+                or not (refers_to is note is pricing is given is uncollected is None)
                 or reference == ""
                 # A number with a fraction, which no column admits, would find what is written of the one without.
                 or not (unit_price is None or (isinstance(unit_price, int) and amount == unit_price * quantity))
-                or (form := forms.get(alike := (request_type, price_id, unit_price, key_id)) or self._form(alike))
-                is None
+                or not (form := forms.get(alike := (request_type, price_id, unit_price, key_id)) or self._form(alike))
             ):
                 break
             written = (
@@ -164,16 +153,15 @@ class PlainChargeRuns:
             if linked.digest() != own_hash:
                 break
             if spent is not None and committed_at >= hour_ends:
-                spent[hour] = spent.get(hour, 0) + hour_wallet - wallet
-                hour, hour_wallet = committed_at // HOUR_MICROS, wallet
-                hour_ends = (hour + 1) * HOUR_MICROS
+                _add_to_hour(spent, hour_ends, hour_wallet - wallet)
+                hour_ends, hour_wallet = _end_of_hour(committed_at), wallet
             if form.limits:
                 self._budgets.count(form.limits, Transfer(*row))
             seq, at, last_hash, wallet = seq_here, committed_at, own_hash, wallet_after
         else:
             row = None
         if spent is not None and wallet != hour_wallet:
-            spent[hour] = spent.get(hour, 0) + hour_wallet - wallet
+            _add_to_hour(spent, hour_ends, hour_wallet - wallet)
         return BookPlace(seq, at, last_hash, wallet, held), row
 
     def _form(self, key: _FormKey) -> _Form | None:
@@ -182,6 +170,15 @@ class PlainChargeRuns:
         if form is not None:
             _keep(self._forms, key, form)
         return form
+
+
+def _end_of_hour(at: int) -> int:
+    return (at // HOUR_MICROS + 1) * HOUR_MICROS
+
+
+def _add_to_hour(spent: dict[int, int], hour_ends: int, micros: int) -> None:
+    hour = hour_ends // HOUR_MICROS - 1
+    spent[hour] = spent.get(hour, 0) + micros
 
 
 def _keep(forms: dict[_FormKey, _Form], key: _FormKey, form: _Form) -> None:

@@ -113,7 +113,7 @@ class Verifier:
 
 
 class _Beside(Struct, frozen=True):
-    """What is stored of some merchants beside their books."""
+    """Rows of some merchants beside their books, by merchant, and what their charges have in common."""
 
     forms: PlainChargeForms
     counts: Mapping[int, Sequence[PeriodCount]]
