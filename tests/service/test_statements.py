@@ -368,9 +368,9 @@ class _LongBook:
     async def page(
         self, merchant_id: int, *, first_seq: int, last_seq: int, limit: int, newest_first: bool
     ) -> list[Transfer]:
-        assert newest_first
         self.stretches.append(limit)
-        return [self.transfer(seq) for seq in range(last_seq, max(last_seq - limit, first_seq - 1), -1)]
+        seqs = range(first_seq, last_seq + 1)
+        return [self.transfer(seq) for seq in (seqs[::-1] if newest_first else seqs)[:limit]]
 
     async def find(self, merchant_id: int, *, first_seq: int, last_seq: int, wanted: TransferFilter) -> list[Transfer]:
         self.stretches.append(last_seq - first_seq + 1)

@@ -280,16 +280,26 @@ class Statements:
         self, merchant_id: int, stretch: _BookRange, wanted: TransferFilter
     ) -> AsyncIterator[Sequence[Transfer]]:
         """Read the wanted transfers of a stretch in chunks of bounded size, one query each."""
-        reached = stretch.first_seq
-        rows = self._limits.export_rows if wanted == _EVERYTHING else self._limits.stretch_rows_max
+        reached, is_everything = stretch.first_seq, wanted == _EVERYTHING
+        rows = self._limits.export_rows if is_everything else self._limits.stretch_rows_max
         while reached <= stretch.last_seq:
             highest = min(reached + rows - 1, stretch.last_seq)
             with translated():
-                transfers = await self._stores.transfers.find(
-                    merchant_id, first_seq=reached, last_seq=highest, wanted=wanted
-                )
+                if is_everything:
+                    transfers = await self._stores.transfers.page(
+                        merchant_id,
+                        first_seq=reached,
+                        last_seq=highest,
+                        limit=highest - reached + 1,
+                        newest_first=False,
+                    )
+                else:
+                    found = await self._stores.transfers.find(
+                        merchant_id, first_seq=reached, last_seq=highest, wanted=wanted
+                    )
+                    transfers = found[::-1]
             if transfers:
-                yield transfers[::-1]
+                yield transfers
             reached = highest + 1
             await asyncio.sleep(0)
 
