@@ -80,11 +80,6 @@ class PeriodCounts:
                 counts[line] = counts.get(line, 0) + sign * number
                 self._changed.add((*place, line))
 
-    @property
-    def is_changed(self) -> bool:
-        """Whether any count changed."""
-        return bool(self._changed)
-
     def changed(self) -> list[PeriodCount]:
         """List the counts that changed, as they are now."""
         return [PeriodCount(*key, self._counts[key[:4]][key[4]]) for key in sorted(self._changed)]

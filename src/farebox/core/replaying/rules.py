@@ -57,7 +57,8 @@ class RuleReplay:
 
     def finish(self, counts: Sequence[PeriodCount]) -> Iterator[str]:
         """Compare the units that were counted with what is stored of them, and yield what differs."""
-        if not counts and not self._counts.is_changed:
+        changed = self._counts.changed()
+        if not counts and not changed:
             return
         stored, replayed = (
             {
@@ -65,7 +66,7 @@ class RuleReplay:
                 for count in known
                 if count.units
             }
-            for known in (counts, self._counts.changed())
+            for known in (counts, changed)
         )
         for key in sorted(stored.keys() | replayed.keys()):
             request_type, *_, line = key
