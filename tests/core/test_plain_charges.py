@@ -104,7 +104,7 @@ PLAIN = st.builds(
     st.integers(1, 2),
     texts(*"abcdefghijkl"),
     reference=st.none() | texts("order 1", "order 2"),
-    caller=st.sampled_from([None, Caller(b"service")]),
+    caller=st.sampled_from([None, *[Caller(b"service")] * 4, Caller(b"expired"), Caller(b"nobody")]),
 )
 ANY = st.builds(
     Charge,
