@@ -1,7 +1,7 @@
 """A very large ledger on SQLite, beside an empty one and a small one: requests, start-up, backup and verification.
 
 The ledgers are kept in a folder, since filling one of 100 million transfers takes an hour, and used again if they are
-there. What was charged while they were measured is kept with them, so that they can be held to it each time.
+there. A note with each tells what was charged to it, while it was measured too, so that it can be held to that.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ _CASES: Final[tuple[tuple[What, Variant, bool], ...]] = (
     ("statement", "spread", True),
     ("statement", "hot", True),
 )
-"""What is asked for, and whether the small ledger is the measure: an empty one has no statements to show."""
+"""Requests of whom, and whether the small ledger is their measure: an empty one has no statements to show."""
 
 
 class LargePoint(Struct, frozen=True):

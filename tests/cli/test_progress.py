@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farebox.cli.progress import Pace, ProgressBar
+from farebox.cli.progress import ProgressBar, RecentRate
 from tests.cli.shell import Shell
 
 
@@ -21,16 +21,16 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_pace_is_told_by_what_this_run_did_of_late() -> None:
-    pace = Pace()
+def test_the_throughput_is_told_by_what_this_run_did_of_late() -> None:
+    rate = RecentRate()
     # An earlier run had brought nine tenths over.
-    assert None is pace.per_second(100.0, 9_000_000)
-    assert None is pace.per_second(101.0, 9_000_000)
-    assert 10_000.0 == pace.per_second(110.0, 9_100_000)
+    assert None is rate.per_second(100.0, 9_000_000)
+    assert None is rate.per_second(101.0, 9_000_000)
+    assert 10_000.0 == rate.per_second(110.0, 9_100_000)
     # From then on it is ten times as slow, and a minute later nothing but that counts.
     for second in range(111, 181):
-        pace.per_second(float(second), 9_100_000 + (second - 110) * 1_000)
-    assert 1_000.0 == pace.per_second(181.0, 9_171_000)
+        rate.per_second(float(second), 9_100_000 + (second - 110) * 1_000)
+    assert 1_000.0 == rate.per_second(181.0, 9_171_000)
 
 
 def test_work_that_goes_on_shows_how_far_it_is_how_fast_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ async def verify(context: CommandContext, merchant: str | None, run: int | None)
             "transfers": audit.transfers_count,
             "faults": faults,
         },
-        f"{counted(len(faults), 'fault') if faults else 'Clean'}: {seen}, {_pace(audit.transfers_count, seconds)}.",
+        f"{counted(len(faults), 'fault') if faults else 'Clean'}: {seen}, {_rate(audit.transfers_count, seconds)}.",
     )
     if faults:
         raise SystemExit(FAILED)
@@ -122,10 +122,10 @@ async def backup(context: CommandContext, path: Path) -> None:
 
         await context.farebox.stores.connector.backup(path, show)
     seconds = time.monotonic() - started
-    context.answer({"path": str(path)}, f"Copied to {path}: {megabytes:,} MB, {_pace(megabytes, seconds)}.")
+    context.answer({"path": str(path)}, f"Copied to {path}: {megabytes:,} MB, {_rate(megabytes, seconds)}.")
 
 
-def _pace(done: int, seconds: float) -> str:
+def _rate(done: int, seconds: float) -> str:
     """Say how long it took, and how much was done each second if it took long enough to tell."""
     rate = f", {done / seconds:,.0f} a second" if seconds >= 1 else ""
     return f"{seconds:.1f} s{rate}"

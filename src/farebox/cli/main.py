@@ -82,7 +82,7 @@ COMMANDS: Final = (
     StandIn("hold", "farebox.cli.holds:hold_group", "Holds: money that is set aside for work under way."),
     StandIn(
         "import",
-        "farebox.cli.importing:import_",
+        "farebox.cli.imports.ledger:import_",
         "Bring merchants, their balances, prices and keys over from another system; the same again changes nothing.",
     ),
     StandIn("init", "farebox.cli.ledger:init", "Create the database, or bring it up to date; safe to repeat."),

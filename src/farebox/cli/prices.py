@@ -33,7 +33,7 @@ _FROM = click.option("--from", "starts", help="When it begins, such as 2027-01-0
     commands=(
         StandIn(
             "import",
-            "farebox.cli.price_import:price_import",
+            "farebox.cli.imports.prices:price_import",
             "Take prices over from a list in FILE: a version for each type that is new or has changed, all or none.",
         ),
     ),

@@ -15,7 +15,7 @@ _RECENT_SECONDS: Final = 60.0
 """Of so long ago is the rate that is told, and it is looked at that often."""
 
 
-class Pace:
+class RecentRate:
     """How fast a part of the work went of late.
 
     What an earlier run had done took no time in this one, and work can become slower as it goes on: so neither is a
@@ -45,7 +45,7 @@ class ProgressBar:
         self._is_shown = sys.stderr.isatty()
         self._bar: Any = None
         self._label = ""
-        self._pace = Pace()
+        self._rate = RecentRate()
 
     def __enter__(self) -> "ProgressBar":
         return self
@@ -60,7 +60,7 @@ class ProgressBar:
         if label != self._label:
             self.end()
             self._label = label
-            self._pace = Pace()
+            self._rate = RecentRate()
             self._bar = click.progressbar(
                 length=max(total, 1),
                 label=label,
@@ -70,11 +70,11 @@ class ProgressBar:
                 file=sys.stderr,
             )
             self._bar.__enter__()
-        pace = self._pace.per_second(self._clock(), done)
+        rate = self._rate.per_second(self._clock(), done)
         words = ""
-        if pace is not None:
-            left = timedelta(seconds=round(max(total - done, 0) / pace))
-            words = f"{pace:,.0f} a second, {left} left"
+        if rate is not None:
+            left = timedelta(seconds=round(max(total - done, 0) / rate))
+            words = f"{rate:,.0f} a second, {left} left"
         self._bar.update(max(min(done, self._bar.length) - self._bar.pos, 0), words)
 
     def end(self) -> None:

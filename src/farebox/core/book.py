@@ -24,33 +24,10 @@ class Book:
 
     # Most books of a batch see one charge, for which to make a dictionary of attributes would cost as much again.
     __slots__ = (
-        "_stored",
-        "adjustments",
-        "alerts",
-        "alerts_count",
-        "clock_alerts_count",
-        "closed_at",
-        "credit_limit",
-        "credit_limit_before",
-        "currency",
-        "funding",
-        "given",
-        "grants_count",
-        "grants_due_at",
-        "held",
-        "is_exhausted",
-        "is_frozen",
-        "last_at",
-        "last_hash",
-        "merchant",
-        "merchant_id",
-        "owed",
-        "promotions",
-        "revenue",
-        "seq",
-        "thresholds",
-        "transfers",
-        "wallet",
+        *("_stored", "adjustments", "alerts", "alerts_count", "clock_alerts_count", "closed_at", "credit_limit"),
+        *("credit_limit_before", "currency", "funding", "given", "grants_count", "grants_due_at", "held"),
+        *("is_exhausted", "is_frozen", "last_at", "last_hash", "merchant", "merchant_id", "owed", "promotions"),
+        *("revenue", "seq", "thresholds", "transfers", "wallet"),
     )
 
     def __init__(self, account: Account) -> None:

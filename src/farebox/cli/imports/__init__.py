@@ -1,0 +1,1 @@
+"""Commands that bring in what others have written: merchants with their balances, and prices."""
