@@ -45,7 +45,7 @@ async def measure(farebox: Sequence[Farebox], population: Population, *, rounds:
     found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     for _ in range(rounds):
         for is_routed in (False, True):
-            sources = _by_server(shared, len(farebox)) if is_routed else [shared] * len(farebox)
+            sources = _by_server(shared, population, len(farebox)) if is_routed else [shared] * len(farebox)
             found[is_routed].append(await _sample(farebox, sources, seconds))
     (any_rates, any_batches), (routed_rates, routed_batches) = (zip(*found[way], strict=True) for way in (False, True))
     gains = [routed / plain for plain, routed in zip(any_rates, routed_rates, strict=True)]
@@ -53,11 +53,12 @@ async def measure(farebox: Sequence[Farebox], population: Population, *, rounds:
     return Routed(len(farebox), *map(figure, columns))
 
 
-def _by_server(source: Iterator[Charge], count: int) -> list[Iterator[Charge]]:
-    """Divide charges by merchant: each server has its own, as a proxy's consistent hash does it."""
+def _by_server(source: Iterator[Charge], population: Population, count: int) -> list[Iterator[Charge]]:
+    """Divide charges by merchant: each server has its own, as a proxy's consistent hash does it, and none has none."""
+    server_of = {member.merchant_id: place % count for place, member in enumerate(population.members)}
 
     def own(number: int, copy: Iterator[Charge]) -> Iterator[Charge]:
-        return (charge for charge in copy if hash(charge.merchant_id) % count == number)
+        return (charge for charge in copy if server_of[charge.merchant_id] == number)
 
     return [own(number, copy) for number, copy in enumerate(itertools.tee(source, count))]
 

@@ -11,7 +11,7 @@ CALLERS: Final = {
     "alerts/smtp.py": {"aiosmtplib", "socket", "ssl"},
     **{
         f"storage/postgres/{name}.py": {"asyncpg"}
-        for name in ("errors", "examination", "hosts", "identity", "pool", "snapshot")
+        for name in ("errors", "examination", "hosts", "identity", "pool", "snapshot", "unlocked")
     },
     # It looks up whether the host that is listened on is this machine alone.
     "cli/serving/public_url.py": {"socket"},
