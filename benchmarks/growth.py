@@ -192,12 +192,15 @@ def _compare(
             what=what,
             unit=unit,
             value=figure((other for _, other in pairs), digits=4),
-            relative=figure(
-                (one / other if unit == "s" else other / one) if one and other else 0.0 for one, other in pairs
-            ),
+            relative=relative(unit, pairs),
         )
         for (what, unit), pairs in values.items()
     ]
+
+
+def relative(unit: str, pairs: Sequence[tuple[float, float]]) -> Figure:
+    """Tell how good the second of each pair is beside the first; more is better, but of seconds (`s`) less is."""
+    return figure((one / other if unit == "s" else other / one) if one and other else 0.0 for one, other in pairs)
 
 
 def expect_no_failures(case: Case, *failures: dict[str, int]) -> None:

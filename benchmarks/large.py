@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from benchmarks import apps, ledgers, over_http
 from benchmarks.filling import Filled, Size, fill
-from benchmarks.growth import CONNECTIONS, expect_no_failures, start_seconds
+from benchmarks.growth import CONNECTIONS, expect_no_failures, relative, start_seconds
 from benchmarks.ledgers import Engine, Verified
 from benchmarks.over_http import Case, Subject, What
 from benchmarks.rounds import Figure, figure
@@ -120,19 +120,17 @@ def _compare(empty: Filled, small: Filled, large: Filled, *, rounds: int, second
                     for it, server in pair
                 }
                 place = (f"{what}, {variant}", base[0].size.transfers, "a second")
-                values.setdefault(place, []).append((rates[large.size.transfers], rates[base[0].size.transfers]))
+                values.setdefault(place, []).append((rates[base[0].size.transfers], rates[large.size.transfers]))
     for _ in range(rounds):
-        one, other = start_seconds(large.url), start_seconds(empty.url)
+        one, other = start_seconds(empty.url), start_seconds(large.url)
         values.setdefault(("start-up", 0, "s"), []).append((one, other))
     return [
         LargePoint(
             what=what,
             base=base,
             unit=unit,
-            value=figure((one for one, _ in pairs), digits=4),
-            relative=figure(
-                (other / one if unit == "s" else one / other) if one and other else 0.0 for one, other in pairs
-            ),
+            value=figure((other for _, other in pairs), digits=4),
+            relative=relative(unit, pairs),
         )
         for (what, base, unit), pairs in values.items()
     ]
