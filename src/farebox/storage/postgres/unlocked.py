@@ -32,6 +32,11 @@ PASSES_MAX: Final = 256
 
 _SQL: Final = sql.statements("postgres")
 _OTHERS: Final = [name for name in Decision.__struct_fields__ if name not in ("outcomes", "accounts", "transfers")]
+_READ: Final = ("merchant_ids", "staff_digests", "merchant_digests", "request_types", "merchant_types")
+_NOT_READ: Final = [
+    name for name in ReadSet.__struct_fields__ if name not in (*_READ, "now", "idempotency_keys", "is_lock_wanted")
+]
+"""What a batch may ask for that `load_unlocked` does not read."""
 
 
 class Chances:
@@ -50,9 +55,7 @@ class Chances:
         """Whether the batch is small, asks for nothing but what charges need, and is worth the try."""
         if reads.is_lock_wanted or not 0 < len(reads.idempotency_keys) <= COMMANDS_MAX or not reads.merchant_types:
             return False
-        if reads.holds or reads.originals or reads.grants or reads.grant_keys or reads.wallets:
-            return False
-        if reads.approvals or reads.approval_keys or reads.logins or reads.lone_moves or reads.is_staff_wanted:
+        if any(getattr(reads, name) for name in _NOT_READ):
             return False
         if self._left:
             self._left -= 1
@@ -118,17 +121,10 @@ async def write_unlocked(
         )
     except CommitUnknown as error:
         cause = error.__cause__
-        if not isinstance(cause, asyncpg.PostgresError) or not _is_open(connection):
+        # What is worse than an error ends the session, and may have come from a program between.
+        if not isinstance(cause, asyncpg.PostgresError) or cause.severity_en != "ERROR":
             raise
         if isinstance(cause, asyncpg.LockNotAvailableError):
             raise translation(cause) from cause
         return False
     return status != "INSERT 0 0"
-
-
-def _is_open(connection: Connection) -> bool:
-    try:
-        return not connection.is_closed()
-    except asyncpg.InterfaceError:
-        # It broke, and its pool has taken it back.
-        return False
