@@ -121,7 +121,7 @@ async def write_unlocked(
         )
     except CommitUnknown as error:
         cause = error.__cause__
-        # What is worse than an error ends the session, and may have come from a program between.
+        # A message that ends the session is more than an error, and may have come from a program between.
         if not isinstance(cause, asyncpg.PostgresError) or cause.severity_en != "ERROR":
             raise
         if isinstance(cause, asyncpg.LockNotAvailableError):
