@@ -163,7 +163,6 @@ class Limiting:
     key_id: int
     zone: str
     limits: tuple[tuple[BudgetUnit, int], ...]
-    at: int
 
 
 Step: TypeAlias = Batch | Price | Revocation | User | Withdrawal | Limiting
@@ -202,7 +201,7 @@ async def found(stores: Stores, accounts: tuple[Account, ...]) -> None:
 async def prepare(stores: Stores, step: Price | Revocation | User | Withdrawal | Limiting) -> None:
     """Do what happens between batches."""
     if isinstance(step, Limiting):
-        await stores.budgets.put(step.merchant_id, step.key_id, step.limits, zone=step.zone, now=step.at)
+        await stores.budgets.put(step.merchant_id, step.key_id, step.limits, zone=step.zone)
     elif isinstance(step, User):
         await stores.users.add(step)
     elif isinstance(step, Price):
@@ -401,7 +400,7 @@ class _Author:
             self._model.limits[key.key_id] = KeyLimits(zone, {unit: units(amount) for unit, amount in limits})
         else:
             self._model.limits.pop(key.key_id, None)
-        return Limiting(key.merchant_id, key.key_id, zone, limits, self._now)
+        return Limiting(key.merchant_id, key.key_id, zone, limits)
 
     def _joining(self) -> User:
         self._users += 1

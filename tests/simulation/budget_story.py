@@ -11,7 +11,6 @@ from farebox.core.commands import CaptureHold, Charge, Command, CreateHold
 from farebox.core.credit.budgets import BudgetUnit
 from farebox.core.outcomes import Outcome
 from farebox.core.replaying.budgets import BudgetReplay
-from tests.simulation.world import START
 from tests.support.key_spending import KeySpending, Limits
 from tests.support.memory import MemoryConnector
 
@@ -58,9 +57,7 @@ class BudgetStory:
         limits = {unit: random.choice((0, 2, 4, 8, 16)) * UNIT for unit in units}
         zone = random.choice(ZONES)
         seq = len(rows.books[merchant_id])
-        # By a clock that may be ahead or behind, as servers' are.
-        now = max(START, rows.accounts[merchant_id].last_at) + random.choice((-5, 0, 0, 1)) * UNIT
-        await rows.stores.budgets.put(merchant_id, key.key_id, sorted(limits.items()), zone=zone, now=now)
+        await rows.stores.budgets.put(merchant_id, key.key_id, sorted(limits.items()), zone=zone)
         budgets = self._budgets.setdefault(key.key_id, [_NONE])
         word = "changed" if budgets[-1].limits and limits else "set" if limits else "taken away"
         self.seen[word] += 1

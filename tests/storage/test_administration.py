@@ -158,7 +158,7 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[object]]]] = {
     "api_keys.rename": lambda stores, item: stores.api_keys.rename(staff_key(40), "till", item),
     "api_keys.rename of a merchant": lambda stores, item: stores.api_keys.rename(merchant_key(ANN), "batch jobs", item),
     "budgets.put": lambda stores, item: stores.budgets.put(
-        ANN, ANN, [(BudgetUnit.DAY, UNIT)], zone="UTC", now=NOW, audit_entry=item
+        ANN, ANN, [(BudgetUnit.DAY, UNIT)], zone="UTC", audit_entry=item
     ),
     "prices.add": lambda stores, item: stores.prices.add(Price(9, "scan", UNIT, NOW), NOW, item),
     "prices.add_all": lambda stores, item: stores.prices.add_all([Price(9, "scan", UNIT, NOW)], NOW, item),

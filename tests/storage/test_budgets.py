@@ -8,7 +8,17 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core.alerts import AlertKind
-from farebox.core.commands import CaptureHold, Charge, Command, CreateHold, ExpireHold, Payer, Refund, ReleaseHold
+from farebox.core.commands import (
+    CaptureHold,
+    Charge,
+    Command,
+    CreateHold,
+    ExpireHold,
+    Payer,
+    Refund,
+    ReleaseHold,
+    TopUp,
+)
 from farebox.core.credit.budgets import Budget, BudgetUnit
 from farebox.core.credit.shortfalls import Above
 from farebox.core.outcomes import Code, Outcome
@@ -50,8 +60,8 @@ async def a_ledger(stores: Stores) -> None:
         await stores.api_keys.create(merchant_key(number))
 
 
-async def limit(stores: Stores, *limits: tuple[BudgetUnit, int], zone: str = "UTC", now: int = NOW) -> None:
-    await stores.budgets.put(ANN, KEY, [(unit, units * UNIT) for unit, units in limits], zone=zone, now=now)
+async def limit(stores: Stores, *limits: tuple[BudgetUnit, int], zone: str = "UTC") -> None:
+    await stores.budgets.put(ANN, KEY, [(unit, units * UNIT) for unit, units in limits], zone=zone)
 
 
 def charged(units: int, name: str, key: int = KEY, **more: Any) -> Charge:
@@ -100,7 +110,7 @@ async def test_a_key_spends_no_more_than_its_budget_and_is_told_when_it_starts_a
 async def test_one_limit_starts_anew_while_others_go_on(stores: Stores) -> None:
     await a_ledger(stores)
     await limit(stores, (BudgetUnit.DAY, 90), (BudgetUnit.WEEK, 90), (BudgetUnit.TOTAL, 90))
-    await stores.budgets.put(ANN, OTHER, [(BudgetUnit.DAY, 90 * UNIT)], zone="UTC", now=NOW)
+    await stores.budgets.put(ANN, OTHER, [(BudgetUnit.DAY, 90 * UNIT)], zone="UTC")
     await do(stores, charged(3, "first"), charged(4, "of another", OTHER))
     await do(stores, charged(2, "second"), charged(1, "third"))
     found = {(item.budget_id, item.unit): item for item in await stores.budgets.list(ANN)}
@@ -234,19 +244,50 @@ async def test_a_budget_that_is_set_late_knows_what_was_spent_before(stores: Sto
     pending = await moved(stores, held(4, "hold"), later)
     await moved(stores, charged(50, "another key", OTHER), later)
     await stores.usage.roll_up(ANN, transfers_max=3)
-    await limit(stores, (BudgetUnit.DAY, 5), (BudgetUnit.WEEK, 20), now=later)
+    await limit(stores, (BudgetUnit.DAY, 5), (BudgetUnit.WEEK, 20))
     assert {BudgetUnit.DAY: 7, BudgetUnit.WEEK: 9} == await spent(stores)
     assert Code.KEY_BUDGET_EXCEEDED is (await only(stores, charged(1, "none is left"), later)).code
     await moved(stores, ReleaseHold(ANN, pending.seq, "release"), later)
     await moved(stores, charged(2, "some is"), later)
     assert [] == await faults(stores)
     # In Auckland it is evening, and the day began 21 hours ago.
-    await limit(stores, (BudgetUnit.DAY, 50), zone="Pacific/Auckland", now=later)
+    await limit(stores, (BudgetUnit.DAY, 50), zone="Pacific/Auckland")
     assert {BudgetUnit.DAY: 5} == await spent(stores)
     assert [] == await faults(stores)
-    await limit(stores, now=later)
+    await limit(stores)
     assert {} == await spent(stores)
     await moved(stores, charged(100, "without limit"), later)
+    assert [] == await faults(stores)
+
+
+@every_store
+async def test_a_budget_that_is_set_after_midnight_holds_for_a_server_whose_clock_is_before_it(stores: Stores) -> None:
+    await a_ledger(stores)
+    before_midnight = FIRST + DAY - SECOND
+    await moved(stores, charged(5, "by day"))
+    # For whoever sets it midnight may be over: the book alone says which day it is.
+    await limit(stores, (BudgetUnit.DAY, 6))
+    refusal = await only(stores, charged(2, "too much"), before_midnight)
+    assert Code.KEY_BUDGET_EXCEEDED is refusal.code
+    await moved(stores, charged(1, "the rest of the day"), before_midnight)
+    assert [] == await faults(stores)
+    await moved(stores, charged(6, "a new day"), before_midnight + SECOND)
+    assert {BudgetUnit.DAY: 6} == await spent(stores)
+    assert [] == await faults(stores)
+
+
+@every_store
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "UTC", "Asia/Tokyo"])
+async def test_a_budget_may_be_set_before_the_book_begins(stores: Stores, zone: str) -> None:
+    await add_merchant(stores, funds=0)
+    await add_price(stores, starts_at=0)
+    await stores.api_keys.create(merchant_key(KEY))
+    await limit(stores, *((unit, 3) for unit in BudgetUnit), zone=zone)
+    assert [] == await faults(stores)
+    await do(stores, TopUp(ANN, 10 * UNIT, "invoice"), now=NOW)
+    await moved(stores, charged(3, "all of it"))
+    assert dict.fromkeys(BudgetUnit, 3) == await spent(stores)
+    assert Code.KEY_BUDGET_EXCEEDED is (await only(stores, charged(1, "more"))).code
     assert [] == await faults(stores)
 
 
@@ -260,14 +301,14 @@ async def test_a_successor_spends_from_the_same_budget(stores: Stores) -> None:
     await moved(stores, charged(2, "new", 9))
     await moved(stores, charged(2, "old once more"))
     assert {BudgetUnit.TOTAL: 10} == await spent(stores)
-    await stores.budgets.put(ANN, 9, [(BudgetUnit.TOTAL, 30 * UNIT)], zone="UTC", now=NOW)
+    await stores.budgets.put(ANN, 9, [(BudgetUnit.TOTAL, 30 * UNIT)], zone="UTC")
     assert [Budget(ANN, KEY, BudgetUnit.TOTAL, 30 * UNIT, "UTC", 0, 10 * UNIT)] == await stores.budgets.list(ANN)
-    await stores.budgets.put(ANN, 9, [], zone="UTC", now=NOW)
+    await stores.budgets.put(ANN, 9, [], zone="UTC")
     assert [None] * 3 == [
         (found.budget_id if found else 0) for found in [await stores.api_keys.find(n) for n in (7, 8, 9)]
     ]
     with pytest.raises(NotFound):
-        await stores.budgets.put(ANN, 99, [], zone="UTC", now=NOW)
+        await stores.budgets.put(ANN, 99, [], zone="UTC")
 
 
 @every_store
@@ -320,9 +361,8 @@ async def _story(stores: Stores, seed: int) -> dict[str, list[Any]]:
             case 0:
                 units = random.sample(list(BudgetUnit), random.randint(0, 3))
                 zone = random.choice(("UTC", "Asia/Kathmandu", "America/St_Johns"))
-                await stores.budgets.put(
-                    ANN, key, [(unit, random.randint(5, 30) * UNIT) for unit in units], zone=zone, now=now
-                )
+                limits = [(unit, random.randint(5, 30) * UNIT) for unit in units]
+                await stores.budgets.put(ANN, key, limits, zone=zone)
             case 1:
                 await stores.usage.roll_up(ANN, transfers_max=random.randint(1, 20))
             case 2 | 3:

@@ -229,7 +229,7 @@ async def test_counts_and_budgets_add_a_statement_each_to_a_large_batch_alone(se
             await stores.prices.add(Price(2, "calls", None, NOW, rule=monthly), NOW)
             await stores.prices.add(Price(3, "own", UNIT, NOW), NOW)
             await stores.prices.add(Price(4, "own", None, NOW, MERCHANT, rule=monthly), NOW)
-            await stores.budgets.put(MERCHANT, 0, [(BudgetUnit.DAY, FUNDS)], zone="UTC", now=NOW)
+            await stores.budgets.put(MERCHANT, 0, [(BudgetUnit.DAY, FUNDS)], zone="UTC")
             payer = Payer(MERCHANT, bytes(32))
 
             def charges(request_type: str, size: int, payer: Payer = payer) -> list[Command]:

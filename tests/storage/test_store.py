@@ -295,7 +295,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "deliveries.oldest_waiting": lambda stores: stores.deliveries.oldest_waiting(),
     "deliveries.next_mail_at": lambda stores: stores.deliveries.next_mail_at(),
     "budgets.list": lambda stores: stores.budgets.list(ANN),
-    "budgets.put": lambda stores: stores.budgets.put(ANN, ANN, [], zone="UTC", now=NOW),
+    "budgets.put": lambda stores: stores.budgets.put(ANN, ANN, [], zone="UTC"),
     "budgets.would_be": lambda stores: stores.budgets.would_be(ANN, merchant_key(2), [], zone="UTC", now=NOW),
     "api_keys.rename": lambda stores: stores.api_keys.rename(merchant_key(2), "batch jobs"),
     "usage.buckets_by_key": lambda stores: stores.usage.buckets_by_key(

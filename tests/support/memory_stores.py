@@ -387,7 +387,6 @@ class _Budgets(_Subject):
         limits: Sequence[tuple[int, int]],
         *,
         zone: str,
-        now: int,
         audit_entry: AuditEntry | None = None,
     ) -> None:
         key = self._rows.key(key_id)
@@ -396,7 +395,7 @@ class _Budgets(_Subject):
         budget_id = key.budget_id or key_id
         theirs = [item for item in self._rows.keys.values() if item.merchant_id == merchant_id]
         sharing = {item.key_id for item in theirs if item.budget_id == budget_id} | {key_id}
-        at = max(now, self._rows.accounts[merchant_id].last_at)
+        at = self._rows.accounts[merchant_id].last_at
         for place in [place for place in self._rows.budgets if place[:2] == (merchant_id, budget_id)]:
             del self._rows.budgets[place]
         for budget in await self.would_be(merchant_id, key, limits, zone=zone, now=at):

@@ -29,20 +29,19 @@ class BudgetStore(SubjectStore):
         limits: Sequence[tuple[int, int]],
         *,
         zone: str,
-        now: int,
         audit_entry: AuditEntry | None = None,
     ) -> None:
         """Replace the budget of a key, and of those that spend from it together with the key; none for no limit.
 
-        What the keys have spent in the periods of this moment is counted, whenever the limits were set: it is summed up
-        from the book, which no batch changes meanwhile.
+        What the keys have spent in the periods of the book's last transfer is counted, whenever the limits were set: it
+        is summed up from the book, which no batch changes meanwhile. No clock has a say: the next transfer may be from
+        a server whose clock is behind this one's, and of the day before.
 
         Args:
             merchant_id: whose key it is.
             key_id: the key.
             limits: units and amounts, each unit once.
             zone: the IANA time zone whose days, weeks and months these are.
-            now: microseconds since 1970.
             audit_entry: who does it.
 
         Raises:
@@ -55,7 +54,7 @@ class BudgetStore(SubjectStore):
             if not locked or key_id not in keys:
                 raise NotFound(f"no key {key_id}")
             budget_id, sharing = _shared(key_id, keys[key_id], keys)
-            at = max(now, rows.account_from_row(locked[0]).last_at)
+            at = rows.account_from_row(locked[0]).last_at
             before = [Budget(*row) for row in await fetch(self._sql["budgets_of_merchants"], [merchant_id])]
             # A limit that stays as it was has been told of already.
             told = {(row.budget_id, row.unit, row.amount, row.zone): row.told_starts_at for row in before}

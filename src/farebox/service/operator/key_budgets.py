@@ -102,7 +102,7 @@ class KeyBudgets:
         more = f"limited to {words} ({zone})" if words else "without a limit"
         entry = key_audit_entry(principal, now, Action.SET_KEY_BUDGET, key, more)
         with translated():
-            await self._stores.budgets.put(account.merchant_id, key_id, amounts, zone=zone, now=now, audit_entry=entry)
+            await self._stores.budgets.put(account.merchant_id, key_id, amounts, zone=zone, audit_entry=entry)
         return await self._merchants.key(key_id)
 
     async def would_be(self, key: ApiKey, limits: Mapping[str, str], *, zone: str) -> KeyBudget:
