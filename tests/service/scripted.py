@@ -42,10 +42,13 @@ class ScriptedConnector:
     """Keeps accounts and transfers; `script` has the fates of the transactions to come, good ones after it ends.
 
     Merchants are 0, 1, 2 ...; a merchant's group is its number modulo `groups`. A merchant in `poisoned` can't be read,
-    and the rows of one in `damaged` are what the database itself fails at.
+    and the rows of one in `damaged` are what the database itself fails at. `batches_at_once`: into how many parts a
+    batch may be divided.
     """
 
-    def __init__(self, *, groups: int = 1, merchants: int = 8, wallet: int = 1000 * UNIT) -> None:
+    def __init__(
+        self, *, groups: int = 1, merchants: int = 8, wallet: int = 1000 * UNIT, batches_at_once: int = 1
+    ) -> None:
         self.accounts = {number: Account(number, "USD", wallet=wallet, funding=-wallet) for number in range(merchants)}
         self.transfers: dict[tuple[int, str], Transfer] = {}
         self.script: deque[Fate | None] = deque()
@@ -58,6 +61,7 @@ class ScriptedConnector:
         """Whether each wanted its accounts locked before they were read."""
         self.running: Counter[int] = Counter()
         self.running_max: Counter[int] = Counter()
+        self.batches_at_once = batches_at_once
         self._groups = groups
         self._gate = asyncio.Semaphore(0)
         self._is_held = False

@@ -109,7 +109,8 @@ class Server:
     def __init__(self, database: Database, post: Post, clock: WorldClock) -> None:
         self.connection = Connection(database)
         stores = self.connection.stores
-        self.committer = Committer(stores.connector, clock, limits=CommitterLimits(queue_commands_max=QUEUE_MAX))
+        limits = CommitterLimits(queue_commands_max=QUEUE_MAX, part_commands_min=1)
+        self.committer = Committer(stores.connector, clock, limits=limits)
         settings = MailSettings("farebox@example.com", "https://pay.example", "support")
         outbox = Outbox(
             stores,

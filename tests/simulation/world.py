@@ -92,6 +92,8 @@ class Connection:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.is_dead = False
+        self.batches_at_once = database.random.choice((1, 3))
+        """Into how many parts its server divides a batch at most."""
         self._late: set[asyncio.Task[None]] = set()
 
     async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:

@@ -356,7 +356,7 @@ CALLED_ELSEWHERE: Final = {
 def test_every_call_of_a_store_is_in_the_list() -> None:
     """But those that need no open connector, or open one by themselves."""
     by_themselves = {"engine", "dialect", "open", "close", "migrate", "route", "snapshot", "backup"}
-    by_themselves |= {"disk_free_bytes", "log_bytes"}
+    by_themselves |= {"batches_at_once", "disk_free_bytes", "log_bytes"}
     kinds = get_type_hints(Stores)
     names = {
         f"{subject}.{name}"

@@ -68,6 +68,10 @@ class MemoryConnector(MemoryRows):
     def route(self, merchant_id: int) -> int:
         return 0
 
+    @property
+    def batches_at_once(self) -> int:
+        return 1
+
     async def check(self) -> None:
         self.check_open()
 

@@ -253,6 +253,11 @@ class Connector(Protocol):
         """Name the group a merchant's commands belong to: a batch stays within one group."""
         ...
 
+    @property
+    def batches_at_once(self) -> int:
+        """Tell how many batches of one group, without a merchant in common, are committed faster together."""
+        ...
+
     async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch: lock the accounts in sorted order, load what `reads` asks, decide, apply, COMMIT.
 

@@ -2,12 +2,13 @@
 
 A batch is what arrived while the last commit ran; nobody waits for a batch to fill. One queue per group of
 `connector.route()`, because a batch stays within a group; a few workers each take the group that has waited longest.
+Where an engine commits several batches at a time, a large one is divided among parts that have no merchant in common.
 """
 
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -44,6 +45,11 @@ class CommitterLimits(Struct, frozen=True):
     """How many commands may wait in all; one more is refused, so that what was accepted is answered in good time."""
 
     batch_commands_max: int = 1_000
+
+    part_commands_min: int = 200
+    """How many commands a part of a divided batch has on average, at least: what a batch costs by itself is little
+    beside them."""
+
     workers: int = 4
 
     wait_seconds_max: float = 5.0
@@ -280,7 +286,9 @@ class Committer:
         Nothing that goes wrong here ends the worker.
         """
         together = [command for commands, *_ in jobs for command in commands]
-        results = await self._results(together, iter(range(FAULTY_SPLITS_MAX)))
+        splits = iter(range(FAULTY_SPLITS_MAX))
+        parts = _parts(together, min(self._connector.batches_at_once, len(together) // self._limits.part_commands_min))
+        results = await self._apart(together, parts, splits) if parts else await self._results(together, splits)
         start = 0
         for commands, future, _ in jobs:
             end = start + len(commands)
@@ -301,7 +309,7 @@ class Committer:
             if isinstance(error.__cause__, StoreFaulty) and len(commands) > 1 and next(splits, None) is not None:
                 return await self._halves(commands, splits)
             if isinstance(error.__cause__, GroupsChanged) and next(splits, None) is not None:
-                return await self._group_by_group(commands, splits)
+                return await self._apart(commands, self._places_by_group(commands), splits)
             # Each caller gets one of its own: an exception raised in many places gathers all their traces.
             own = [type(error)(error.message) for _ in commands]
             for each in own:
@@ -317,11 +325,14 @@ class Committer:
         middle = len(commands) // 2
         return [*await self._results(commands[:middle], splits), *await self._results(commands[middle:], splits)]
 
-    async def _group_by_group(self, commands: list[Command], splits: Iterator[int]) -> list[Outcome | Exception]:
+    async def _apart(
+        self, commands: list[Command], parts: Sequence[Sequence[int]], splits: Iterator[int]
+    ) -> list[Outcome | Exception]:
+        """Commit commands in several batches at the same time; `parts` tells by their places which ones go together."""
+        found = await asyncio.gather(*[self._results([commands[place] for place in part], splits) for part in parts])
         results: dict[int, Outcome | Exception] = {}
-        for places in self._places_by_group(commands):
-            found = await self._results([commands[place] for place in places], splits)
-            results.update(zip(places, found, strict=True))
+        for part, outcomes in zip(parts, found, strict=True):
+            results.update(zip(part, outcomes, strict=True))
         return [results[place] for place in range(len(commands))]
 
     def _places_by_group(self, commands: Sequence[Command]) -> list[list[int]]:
@@ -413,6 +424,25 @@ class Committer:
 def _answer(future: "asyncio.Future[list[Outcome | Exception]]", results: list[Outcome | Exception]) -> None:
     if not future.done():
         future.set_result(results)
+
+
+def _parts(commands: Sequence[Command], count: int) -> Sequence[Sequence[int]]:
+    """Divide commands among so many parts at most, of about the same size, each merchant's in one of them.
+
+    Returns:
+        The places of each part's commands, in their order; nothing if there would be less than two parts.
+    """
+    if count < 2:
+        return ()
+    places: defaultdict[int, list[int]] = defaultdict(list)
+    for place, command in enumerate(commands):
+        places[command.merchant_id].append(place)
+    parts: list[list[int]] = []
+    for merchant_id in sorted(places):
+        if not parts or len(parts[-1]) * count >= len(commands):
+            parts.append([])
+        parts[-1] += places[merchant_id]
+    return [sorted(part) for part in parts] if len(parts) > 1 else ()
 
 
 def _holds_all(first: list[Outcome], again: list[Outcome]) -> bool:

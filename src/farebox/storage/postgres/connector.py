@@ -182,6 +182,11 @@ class PostgresConnector:
         """Name the merchant's shard; without Citus, all merchants are in one group: one server commits any batch."""
         return 0 if self._shards is None else self._shards.shard_of(merchant_id)
 
+    @property
+    def batches_at_once(self) -> int:
+        """Each has a back end of its own, which works while the program decides another; a shard commits one."""
+        return self._limits.batches_at_once if self._shards is None else 1
+
     async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch in one transaction."""
         if self._shards is not None and not reads.merchant_ids:

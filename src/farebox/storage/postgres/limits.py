@@ -10,6 +10,8 @@ class PostgresLimits(Struct, frozen=True):
 
     connections_max: int = 10
     """How many connections one process keeps at most, a snapshot's own not counted."""
+    batches_at_once: int = 4
+    """Into how many parts a large batch is divided at most, each with a connection of its own."""
     connect_timeout_ms: int = 10_000
     """How long a call waits for a connection, a new one or one that another call gives back. Hosts share it evenly."""
     lock_timeout_ms: int = 5_000

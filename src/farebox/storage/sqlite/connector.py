@@ -191,6 +191,11 @@ class SqliteConnector:
         """All merchants are in one group: one file has one writer."""
         return 0
 
+    @property
+    def batches_at_once(self) -> int:
+        """One: the others would wait for its lock."""
+        return 1
+
     async def transact(self, reads: ReadSet, decide: Decide, steps: BatchSteps | None = None) -> Decision:
         """Run one batch in one transaction."""
         steps = steps or BatchSteps()
