@@ -22,6 +22,8 @@ SINGLE_COMMITS: Final = "benchmarks.apps:single_commits"
 METRICS: Final = "benchmarks.apps:metrics"
 TRACES: Final = "benchmarks.apps:traces"
 
+_FRONT: Final = farebox_app._Front
+
 _BALANCE: Final = success_body(b'"9999999.9915"')
 _CHARGE: Final = success_body(
     b'{"transferId":"xfer_38G5Y5PRREHFT0000012J","cost":"0.0085","balance":"9999999.9915","available":"9999999.9915"}'
@@ -78,6 +80,6 @@ def traces() -> ASGIApp:
     return server.web_app()
 
 
-def _behind_router(endpoints: dict[str, Any], rest: Any, *_: Any) -> Any:
+def _behind_router(endpoints: dict[str, Any], rest: Any, *others: Any) -> ASGIApp:
     rest.app.routes[:0] = [Route(path, endpoint) for path, endpoint in endpoints.items()]
-    return rest
+    return _FRONT({}, rest, *others)

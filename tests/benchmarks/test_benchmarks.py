@@ -179,6 +179,7 @@ def test_what_a_saving_is_worth_is_measured(tmp_path: Path) -> None:
     found = msgspec.json.decode(path.read_bytes(), type=SavingsResults)
     without = {f"sqlite, {name}" for name in over_http.SAVINGS}
     assert {"ceiling", "sqlite"} | without == {it.subject for it in found.http}
+    assert [{}] * len(found.http) == [it.failures for it in found.http]
     assert "times as many" in printed
 
 
@@ -188,6 +189,7 @@ def test_what_being_observed_costs_is_measured(tmp_path: Path) -> None:
     found = msgspec.json.decode(path.read_bytes(), type=ObserveResults)
     observed = {f"sqlite, {name}" for name in over_http.OBSERVED}
     assert {"ceiling", "sqlite"} | observed == {it.subject for it in found.http}
+    assert [{}] * len(found.http) == [it.failures for it in found.http]
     assert "what being observed costs" in printed
 
 
