@@ -10,6 +10,7 @@ from farebox_client.middleware.charging import Charging
 from tests.client.asgi_apps import ROUTES, Handled, starlette_app
 from tests.client.books import Books
 from tests.client.serving import serve_asgi
+from tests.client.waiting import eventually
 from tests.support import plain_http
 
 
@@ -25,6 +26,10 @@ class Site:
         headers = {} if key is None else {"x-api-key": key}
         url = f"http://127.0.0.1:{self.port}{path}"
         return plain_http.request(method, url, headers=headers, timeout=30)
+
+    def await_handler(self, before: int = 0) -> None:
+        """Wait until a handler runs that did not before: what was held for its request is known to the middleware."""
+        eventually(lambda: self.handled.count > before)
 
     def assert_refused_before_it_is_handled(self, path: str) -> None:
         """Ask without a good key, and without money: each is refused in the envelope, and no handler runs."""

@@ -172,18 +172,18 @@ def test_a_wrong_set_up_is_no_fault_of_the_client(books: Books, payer: Payer) ->
 
 
 def test_who_leaves_before_any_output_is_not_charged(site: Site, payer: Payer) -> None:
-    before = site.handled.ended
+    before, ended = site.handled.count, site.handled.ended
     client = Client(site.port, "/v1/image?wait=1", payer.key)
-    eventually(lambda: site.books.held(payer) > 0)
+    site.await_handler(before)
     client.leave()
-    eventually(lambda: site.handled.ended > before)
+    eventually(lambda: site.handled.ended > ended)
     site.books.assert_settled(payer, "0")
 
 
 def test_who_leaves_before_any_output_is_charged_if_the_operator_wants_it(books: Books, payer: Payer) -> None:
     with serving(books, charges_those_who_left=True) as site:
         client = Client(site.port, "/v1/image?wait=1", payer.key)
-        eventually(lambda: books.held(payer) > 0)
+        site.await_handler()
         client.leave()
         eventually(lambda: site.handled.ended > 0)
         books.assert_settled(payer, "0.01")
@@ -306,7 +306,7 @@ def test_a_capture_that_fails_after_the_answer_is_made_later(database_url: str) 
         payer = books.payer()
         with serving(books, give_up_after=0.5) as site, ThreadPoolExecutor(1) as threads:
             answer = threads.submit(site.get, "/v1/image?wait=1", payer.key)
-            eventually(lambda: books.held(payer) > 0)
+            site.await_handler()
             books.server.kill()
             assert 200 == answer.result().status_code
             books.server.start()
@@ -324,7 +324,7 @@ def test_what_is_owed_for_a_hold_that_ran_out_is_charged(database_url: str, tmp_
             # It is captured after its answer; only the next one's hold is to be met.
             books.assert_settled(payer, "0.02")
             answer = threads.submit(site.get, "/v1/image?wait=1", payer.key)
-            eventually(lambda: books.held(payer) > 0)
+            site.await_handler(before=1)
             books.server.kill()
             assert 200 == answer.result().status_code
             time.sleep(1.2)

@@ -50,11 +50,11 @@ def test_who_may_not_is_refused_in_the_envelope_before_the_handler_runs(site: Si
 
 
 def test_who_leaves_before_any_output_is_not_charged(site: Site, payer: Payer) -> None:
-    before = site.handled.ended
+    before, ended = site.handled.count, site.handled.ended
     client = Client(site.port, "/v1/image?wait=1", payer.key)
-    eventually(lambda: site.books.held(payer) > 0)
+    site.await_handler(before)
     client.leave()
-    eventually(lambda: site.handled.ended > before)
+    eventually(lambda: site.handled.ended > ended)
     site.books.assert_settled(payer, "0")
 
 

@@ -134,11 +134,12 @@ def test_what_was_let_through_or_could_not_be_captured_is_charged_later(database
     with open_books(database_url) as books:
         payer = books.payer()
         settings = {"fail_open": True, "spool": tmp_path / "spool", "give_up_after": 0.5}
-        with charging(books, **settings) as charges, serve_wsgi(flask_app(charges, Handled())) as port:
-            site = Site(books, Handled(), port)
+        handled = Handled()
+        with charging(books, **settings) as charges, serve_wsgi(flask_app(charges, handled)) as port:
+            site = Site(books, handled, port)
             with ThreadPoolExecutor(1) as threads:
                 captured_later = threads.submit(site.get, "/v1/image?wait=1", payer.key)
-                eventually(lambda: books.held(payer) > 0)
+                site.await_handler()
                 books.server.kill()
                 assert 200 == captured_later.result().status_code
             assert [200, 404, 200] == [
