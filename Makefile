@@ -1,9 +1,9 @@
 # Everything that a developer or a build machine runs: `make help` lists it. It needs python3 with venv, and make.
 
 PYTHON ?= python3
-# Test files are spread over this many processes; each brings its own PostgreSQL. Three keep two cores busy: many tests
+# Test files are spread over this many processes; each brings its own PostgreSQL. Four keep two cores busy: many tests
 # wait for servers, mails and the clock.
-WORKERS ?= 3
+WORKERS ?= 4
 # Handed on to pytest, to the benchmarks or to `farebox demo`, as in `make test ARGS="-k money -x"`.
 ARGS ?=
 
