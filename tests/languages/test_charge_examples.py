@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from subprocess import CompletedProcess
 from typing import Final
@@ -11,7 +12,7 @@ import pytest
 
 from farebox.web.examples import CHARGE, charge_examples
 from tests.languages.programs import Program
-from tests.languages.scripted import ScriptedServer, Step
+from tests.languages.scripted import Asked, ScriptedServer, Step
 from tests.support import plain_http
 from tests.support.server import Server, open_farebox, seed
 
@@ -25,6 +26,28 @@ NOT_CHARGED: Final = 3
 LANGUAGES: Final = ["C", "de_DE.UTF-8", "fr_FR.UTF-8"]
 OVERLOADED: Final = '{"isSuccess":false,"statusCode":503,"errorMessage":"Overloaded","data":null}'
 UNKNOWN: Final = '{"isSuccess":false,"statusCode":500,"errorMessage":"Outcome unknown","data":null}'
+
+
+def _charged(available: str = "1250.74", cost: str = "0.01") -> str:
+    data = {"transferId": "xfer_1", "cost": cost, "balance": available, "available": available}
+    return json.dumps({"isSuccess": True, "statusCode": 200, "errorMessage": None, "data": data})
+
+
+SLOW_SERVERS: Final = {
+    "asks again": (
+        Step(is_dropped=True),
+        Step(500, UNKNOWN),
+        Step(502, "<html><title>Bad gateway</title></html>"),
+        # curl waits twice as long each time, unless it is told how long to: what tells it comes where it would wait most.
+        Step(503, OVERLOADED, retry_after="2"),
+        Step(429, OVERLOADED.replace("503", "429"), retry_after="1"),
+        Step(200, _charged()),
+    ),
+    "stops waiting": (Step(is_hanging=True), Step(200, _charged())),
+    "gives up": (Step(429, OVERLOADED.replace("503", "429"), retry_after="1"),),
+    "takes no other answer": (Step(200, "<html><title>Sign in to this network</title></html>"),),
+}
+"""Servers at which an example mostly waits, by what it does there."""
 
 
 @dataclass(frozen=True)
@@ -60,25 +83,57 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(server, *keys)
 
 
+@dataclass(frozen=True)
+class Run:
+    """What came of an example at a scripted server, and what that was asked."""
+
+    done: CompletedProcess[str]
+    asked: list[Asked]
+
+
+@pytest.fixture(scope="module")
+def programs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Program]:
+    """Return the examples by their names, as this server would show them."""
+    return {
+        example.name: Program(example, tmp_path_factory.mktemp("example"))
+        for example in charge_examples(site.server.url)
+    }
+
+
+@pytest.fixture(scope="module")
+def slow_runs(programs: dict[str, Program]) -> Iterator[dict[tuple[str, str], Future[Run]]]:
+    """Have all examples wait at the slow servers at once; return each run by the example's name and what it does."""
+    with ThreadPoolExecutor(len(programs) * len(SLOW_SERVERS)) as pool:
+        yield {
+            (name, does): pool.submit(_run_slow, program, steps)
+            for name, program in programs.items()
+            for does, steps in SLOW_SERVERS.items()
+        }
+
+
 @pytest.fixture(scope="module", params=[name for _, name in CHARGE])
-def program(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """Each of the examples in turn, as this server would show it."""
-    example = next(one for one in charge_examples(site.server.url) if one.name == request.param)
-    return Program(example, tmp_path_factory.mktemp("example"))
+def name(request: pytest.FixtureRequest) -> str:
+    """Return the name of each of the examples in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def program(name: str, programs: dict[str, Program]) -> Program:
+    return programs[name]
 
 
 def _told(done: CompletedProcess[str]) -> str:
     return done.stdout + done.stderr
 
 
-def _charged(available: str = "1250.74", cost: str = "0.01") -> str:
-    data = {"transferId": "xfer_1", "cost": cost, "balance": available, "available": available}
-    return json.dumps({"isSuccess": True, "statusCode": 200, "errorMessage": None, "data": data})
-
-
 def _run_scripted(program: Program, server: ScriptedServer, **environment: str) -> CompletedProcess[str]:
     environment = {"FAREBOX_MERCHANT": "mer_1", **environment}
     return program.run("job-8812", key="fbs_KEY", url=server.url, environment=environment)
+
+
+def _run_slow(program: Program, steps: tuple[Step, ...]) -> Run:
+    with ScriptedServer(*steps) as server:
+        return Run(_run_scripted(program, server), server.asked)
 
 
 def test_examples_charge_a_request_once_however_often_they_are_run(program: Program, site: Site) -> None:
@@ -115,25 +170,21 @@ def test_examples_do_not_start_without_the_id_of_a_request(program: Program, sit
     assert before == site.balance()
 
 
-def test_examples_ask_again_under_the_same_key_until_they_are_answered(program: Program) -> None:
+@pytest.mark.parametrize("does", ["asks again", "stops waiting"])
+def test_examples_ask_again_under_the_same_key_until_they_are_answered(
+    name: str, does: str, slow_runs: dict[tuple[str, str], Future[Run]]
+) -> None:
     """Of a time-out, a lost connection and `outcome_unknown` nobody knows whether they charged."""
-    steps = (
-        Step(is_hanging=True),
-        Step(is_dropped=True),
-        Step(500, UNKNOWN),
-        Step(502, "<html><title>Bad gateway</title></html>"),
-        Step(503, OVERLOADED, retry_after="2"),
-        Step(200, _charged()),
-    )
-    with ScriptedServer(*steps) as server:
-        done = _run_scripted(program, server)
-    assert (0, "Charged 0.01, 1250.74 left.\n") == (done.returncode, done.stdout)
-    assert len(steps) == len(server.asked)
-    assert {("fbs_KEY", server.asked[0].body)} == {(asked.key, asked.body) for asked in server.asked}
+    run = slow_runs[name, does].result()
+    assert (0, "Charged 0.01, 1250.74 left.\n") == (run.done.returncode, run.done.stdout)
+    steps = SLOW_SERVERS[does]
+    assert len(steps) == len(run.asked)
+    assert {("fbs_KEY", run.asked[0].body)} == {(asked.key, asked.body) for asked in run.asked}
     assert {"merchant": "mer_1", "type": "image", "quantity": 1, "idempotencyKey": "job-8812"} == json.loads(
-        server.asked[0].body
+        run.asked[0].body
     )
-    assert server.asked[5].at - server.asked[4].at >= 2
+    for step, asked, again in zip(steps, run.asked, run.asked[1:], strict=False):
+        assert again.at - asked.at >= int(step.retry_after or 0)
 
 
 @pytest.mark.parametrize(
@@ -148,18 +199,16 @@ def test_examples_ask_once_what_stays_wrong(program: Program, status: int, messa
     assert 1 == len(server.asked)
 
 
-def test_examples_give_up_in_the_end(program: Program) -> None:
-    with ScriptedServer(Step(429, OVERLOADED.replace("503", "429"), retry_after="1")) as server:
-        done = _run_scripted(program, server)
-    assert done.returncode not in (0, NOT_CHARGED)
-    assert "Farebox answered 429: Overloaded" in _told(done)
-    assert "Charged" not in done.stdout
-    assert ATTEMPTS == len(server.asked)
+def test_examples_give_up_in_the_end(name: str, slow_runs: dict[tuple[str, str], Future[Run]]) -> None:
+    run = slow_runs[name, "gives up"].result()
+    assert run.done.returncode not in (0, NOT_CHARGED)
+    assert "Farebox answered 429: Overloaded" in _told(run.done)
+    assert "Charged" not in run.done.stdout
+    assert ATTEMPTS == len(run.asked)
 
 
-def test_examples_take_no_other_answer_for_a_charge(program: Program) -> None:
-    with ScriptedServer(Step(200, "<html><title>Sign in to this network</title></html>")) as server:
-        done = _run_scripted(program, server)
+def test_examples_take_no_other_answer_for_a_charge(name: str, slow_runs: dict[tuple[str, str], Future[Run]]) -> None:
+    done = slow_runs[name, "takes no other answer"].result().done
     assert done.returncode not in (0, NOT_CHARGED)
     assert "Charged" not in done.stdout
 
