@@ -38,7 +38,7 @@ SLOW_SERVERS: Final = {
         Step(is_dropped=True),
         Step(500, UNKNOWN),
         Step(502, "<html><title>Bad gateway</title></html>"),
-        # curl waits twice as long each time, unless it is told how long to: what tells it comes where it would wait most.
+        # curl waits twice as long each time, unless it is told how long: that comes where it would wait most.
         Step(503, OVERLOADED, retry_after="2"),
         Step(429, OVERLOADED.replace("503", "429"), retry_after="1"),
         Step(200, _charged()),
@@ -85,7 +85,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of an example at a scripted server, and what that was asked."""
+    """An example's end at a scripted server, and the requests that this got."""
 
     done: CompletedProcess[str]
     asked: list[Asked]

@@ -47,10 +47,10 @@ OPERATORS: Final = 1_000
 SECRET: Final = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 SETTLE_S: Final = 3_600
 LOOK_S: Final = 0.5
-RETRY_S: Final = 5.0
+RETRY_S: Final = 2.0
 """How often the operator asks for all mails to be tried again: the waits of mails are minutes."""
 
-OUTAGE_S: Final = 3.0
+OUTAGE_S: Final = 2.0
 """How long the mail server and the receiver are away, one after the other."""
 
 OVER: Final = frozenset(

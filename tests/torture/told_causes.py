@@ -33,7 +33,7 @@ TOLD_KINDS: Final = (
 HURRIES: Final = 0.1
 """The share of cycles in which a merchant does not wait for its mails."""
 
-NEWS_S: Final = 8.0
+NEWS_S: Final = 5.0
 """How long it waits for each, in the others."""
 
 _PAUSE_S: Final = 0.05

@@ -11,8 +11,8 @@ from farebox.cli.serving.serve import make_command
 from farebox.webhooks.dispatcher import DeliveryTimes
 
 LIMITS: Final = DeliveryLimits(
-    mail_seconds_max=3.0,
-    message_seconds_max=2.0,
+    mail_seconds_max=1.0,
+    message_seconds_max=1.0,
     message_times=DeliveryTimes(
         backoff_seconds=(0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0),
         backoff_seconds_max=5.0,
