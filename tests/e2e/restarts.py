@@ -19,7 +19,7 @@ from tests.support.server import Seeds, Server, ServerError, is_listening, open_
 BUSY_CLIENTS: Final = 48
 IDLE_CLIENTS: Final = 16
 NEW_CLIENTS: Final = 8
-IDLE_S_MAX: Final = 6.0
+IDLE_S_MAX: Final = 3.0
 END_TIMEOUT_S: Final = 60
 PAUSE_S: Final = 0.02
 
@@ -74,7 +74,7 @@ class Clients:
     lost: list[str] = field(default_factory=list)
     charged: int = 0
     slowest_s: float = 0
-    is_over: bool = False
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Send requests until it is over."""
@@ -96,13 +96,14 @@ class Clients:
     ) -> None:
         client = KeptClient(self.server.port, self.seeds.service_key, is_kept=is_kept)
         count = 0
-        while not self.is_over:
+        while not self.is_over.is_set():
             count += 1
             try:
                 await work(client, f"{name}-{count}")
             except LostRequest as error:
                 self.lost.append(f"{name}: {error}")
-            await asyncio.sleep(random.uniform(0, idle_s_max))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.is_over.wait(), random.uniform(0, idle_s_max))
         await client.close()
 
     async def _charge(self, client: KeptClient, key: str) -> None:
@@ -140,7 +141,7 @@ async def restart_under_load(database_url: str, *, restarts: int, workers: int =
             before = await asyncio.to_thread(server.hand_over)
             await asyncio.to_thread(await_end, before)
         await asyncio.sleep(0.5)
-        clients.is_over = True
+        clients.is_over.set()
         await running
         await asyncio.to_thread(server.end)
     return clients

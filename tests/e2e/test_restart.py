@@ -120,15 +120,16 @@ def test_requests_wait_in_a_socket_of_the_service_manager_while_no_server_is_the
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         request = httpx.Request("GET", f"{url}/api/balance", headers={"X-Api-Key": seeds.merchant_key})
-        with closing(plain_http.client(timeout=TIMEOUT_S)) as client:
-            for _ in range(2):
-                # The first one finds no server yet, the second one none any more.
-                with _serve_on(listening, tmp_path, "--drain-seconds", "20") as process:
+        for _ in range(2):
+            # The first one finds no server yet, the second one none any more.
+            with _serve_on(listening, tmp_path, "--drain-seconds", "20") as process:
+                # A server that stops waits for what is still connected.
+                with closing(plain_http.client(timeout=TIMEOUT_S)) as client:
                     assert 200 == client.send(request).status_code
                     process.terminate()
                     # A request on a kept connection is still for this server, or for the next one on a new connection.
                     assert 200 == client.send(request).status_code
-                    assert 0 == process.wait(TIMEOUT_S)
+                assert 0 == process.wait(TIMEOUT_S)
 
 
 def test_each_worker_holds_the_sockets_that_it_accepts_on_and_no_other(tmp_path: Path) -> None:
