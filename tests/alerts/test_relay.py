@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from farebox.alerts.delivery_loop import CLAIM_MAX
+from farebox.alerts.dispatcher import ATTEMPTS_MAX
 from farebox.alerts.relay import CONNECTIONS_MAX, FAILURES_MAX, PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure
@@ -78,9 +79,13 @@ async def test_a_mail_is_not_given_up_for_what_the_server_does(ledger: Ledger, p
     await ledger.fire("ann@example.com")
     post.on_send = failing(ServerFailure("no route"))
     dispatcher = dispatcher_of(ledger, post)
-    while ledger.clock.now() < NOW + 14 * 86_400 * SECOND:
-        assert await dispatcher.run_once() < 2
-        ledger.clock.move(PAUSE_SECONDS_MAX)
+    # As often as the server is tried, for longer than a mail has attempts; then once an hour.
+    for pause, count in ((PAUSE_SECONDS_MAX, 2 * ATTEMPTS_MAX), (3_600, 14 * 24)):
+        for _ in range(count):
+            assert await dispatcher.run_once() < 2
+            ledger.clock.move(pause)
+    assert post.tried.total() > 4 * ATTEMPTS_MAX
+    assert ledger.clock.now() > NOW + 14 * 86_400 * SECOND
     mail = (await ledger.mails())["ann@example.com"]
     assert (DeliveryState.WAITING, "no route") == (mail.state, mail.last_error)
     assert FAILURES_MAX > mail.attempts
