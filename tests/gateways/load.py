@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -36,6 +37,8 @@ class Load:
     """How often each status came back; 0 is none."""
     left: set[str] = field(default_factory=set)
     """The requests whose clients did not mean to stay for their answer."""
+    tasks: Counter[str] = field(default_factory=Counter)
+    """How often the API was asked for each: to hang, to fail or to be slow."""
 
     def __post_init__(self) -> None:
         self._is_over = asyncio.Event()
@@ -71,6 +74,7 @@ class Load:
             else "fail=500" if drawn < HANG_SHARE + FAIL_SHARE and not is_leaving
             else f"slow={chance.uniform(0, SLOW_S_MAX):.3f}"
         )  # fmt: skip
+        self.tasks[task.partition("=")[0]] += 1
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:

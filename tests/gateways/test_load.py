@@ -30,9 +30,11 @@ IS_LONG: Final = bool(os.environ.get("FAREBOX_TEST_GATEWAYS_LONG"))
 API_LIMIT_S: Final = 5 if IS_LONG else 2
 """How long the proxy waits; in minutes of load on a busy machine an API that is not to hang can stand still for two."""
 HOLD_S: Final = 20 if IS_LONG else 10
-PHASE_S: Final = 20.0 if IS_LONG else 1.5
+PHASE_S: Final = 20.0 if IS_LONG else 0.7
+"""How long each phase of load is at least; it goes on until the API was asked for enough."""
 ROUNDS: Final = 5 if IS_LONG else 1
 CLIENTS: Final = 32 if IS_LONG else 12
+PHASE_TIMEOUT_S: Final = 60
 MARGIN_S: Final = 1.0
 REQUESTS_MIN: Final = 30
 """In each phase at least so many requests reach the API, or the load was none."""
@@ -117,11 +119,21 @@ async def _site(program: Program, mode: Mode, folder: Path) -> AsyncIterator[Sit
         api.close()
 
 
+async def _phase(site: Site, load: Load) -> None:
+    """Let clients ask for a while, and until they asked often enough, and asked the API to hang and to fail."""
+    already = len(site.api.requests())
+    await asyncio.sleep(PHASE_S)
+    deadline = time.monotonic() + PHASE_TIMEOUT_S
+    while len(site.api.requests()) - already <= 3 * REQUESTS_MIN or not {"hang", "fail"} <= load.tasks.keys():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
 async def _calm(site: Site) -> None:
     """Let clients ask for a while, and nothing else happen."""
     site.settler.start()
     asking = asyncio.create_task(site.calm.run())
-    await asyncio.sleep(PHASE_S)
+    await _phase(site, site.calm)
     site.calm.stop()
     await asking
     # Requests of clients that left may still be under way.
@@ -134,7 +146,7 @@ async def _killing(site: Site) -> list[float]:
     site.settler.start()
     asking = asyncio.create_task(site.killing.run())
     for _ in range(ROUNDS):
-        await asyncio.sleep(PHASE_S)
+        await _phase(site, site.killing)
         site.settler.kill()
         site.settler.start()
         for kill, start in ((site.farebox.kill, site.farebox.start), (site.gateway.kill, site.gateway.start)):
@@ -142,7 +154,7 @@ async def _killing(site: Site) -> list[float]:
             await asyncio.to_thread(kill)
             killed_at.append(time.time())
             await asyncio.to_thread(start)
-            await asyncio.sleep(PHASE_S)
+            await _phase(site, site.killing)
     site.killing.stop()
     await asking
     await asyncio.sleep(API_LIMIT_S + MARGIN_S)
