@@ -1,5 +1,6 @@
 """What schemathesis has to know of Farebox and can't be told by its settings; it loads this by itself."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -8,6 +9,11 @@ from typing import Any, Final
 import schemathesis
 
 from farebox.core.commands import IDEMPOTENCY_KEY_CHARS_MAX
+
+# Of the many small things that it draws nearly all go as soon as they are counted out: looking for garbage among them,
+# and among the document, is a tenth of the time that it takes.
+gc.freeze()
+gc.set_threshold(100_000, 20, 100)
 
 _CHARGED: Final = ("image", "call")
 _PRICED: Final = {"POST /api/charges", "POST /api/holds", "POST /api/quotes"}
