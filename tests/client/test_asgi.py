@@ -323,8 +323,9 @@ def test_what_is_owed_for_a_hold_that_ran_out_is_charged(database_url: str, tmp_
             assert 200 == answer.result().status_code
             # It is captured after its answer; only the next one's hold is to be met.
             books.assert_settled(payer, "0.02")
+            handled = site.handled.count
             answer = threads.submit(site.get, "/v1/image?wait=1", payer.key)
-            site.await_handler(before=1)
+            site.await_handler(handled)
             books.server.kill()
             assert 200 == answer.result().status_code
             time.sleep(1.2)
