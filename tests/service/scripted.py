@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from enum import Enum, auto
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from msgspec.structs import replace
 
@@ -14,6 +15,8 @@ from farebox.core.invariants import InvariantViolation
 from farebox.core.prices import Price
 from farebox.core.state import BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
+from farebox.service.clock import SystemClock
+from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.storage.batch_steps import BatchSteps
 from farebox.storage.interface import CommitUnknown, Connector, Decide, StoreFaulty, StoreUnavailable
 
@@ -167,3 +170,18 @@ def charge(key: str, *, merchant_id: int = 0, quantity: int = 1) -> Charge:
 def charges(keys: Iterable[str], *, merchant_id: int = 0) -> list[Charge]:
     """Make several."""
     return [charge(key, merchant_id=merchant_id) for key in keys]
+
+
+@asynccontextmanager
+async def running_committer(scripted: ScriptedConnector, **limits: Any) -> AsyncIterator[Committer]:
+    """Run a committer with these limits, which looks a batch up without a pause."""
+    committer = Committer(scripted.connector, SystemClock(), limits=CommitterLimits(lookup_pause_seconds=0, **limits))
+    await committer.start()
+    try:
+        # What waits for ever ends here, and the test fails.
+        async with asyncio.timeout(WAIT_S):
+            yield committer
+    finally:
+        scripted.always = None
+        scripted.release_all()
+        await committer.close()

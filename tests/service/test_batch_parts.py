@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
@@ -12,10 +11,9 @@ from hypothesis import strategies as st
 
 from farebox.core.commands import Charge
 from farebox.core.outcomes import Code, Outcome
-from farebox.service.clock import SystemClock
 from farebox.service.errors import FateUnknown, ServiceError, Unavailable
-from farebox.service.ledger.committer import FAULTY_SPLITS_MAX, Committer, CommitterLimits
-from tests.service.scripted import UNIT, WAIT_S, Fate, ScriptedConnector, charge
+from farebox.service.ledger.committer import FAULTY_SPLITS_MAX
+from tests.service.scripted import UNIT, Fate, ScriptedConnector, charge, running_committer
 
 MERCHANTS: Final = 8
 AT_ONCE: Final = 4
@@ -23,22 +21,10 @@ EACH: Final = [charge(f"{merchant_id}{place}", merchant_id=merchant_id) for plac
 """Two charges of each merchant, those of one never side by side."""
 
 
-@asynccontextmanager
-async def _running(scripted: ScriptedConnector, **limits: Any) -> AsyncIterator[Committer]:
-    committer = Committer(scripted.connector, SystemClock(), limits=CommitterLimits(lookup_pause_seconds=0, **limits))
-    await committer.start()
-    try:
-        async with asyncio.timeout(WAIT_S):
-            yield committer
-    finally:
-        scripted.release_all()
-        await committer.close()
-
-
 async def _submitted(
     scripted: ScriptedConnector, commands: Sequence[Charge] = EACH, **limits: Any
 ) -> list[Outcome | ServiceError]:
-    async with _running(scripted, **{"part_commands_min": 1, **limits}) as committer:
+    async with running_committer(scripted, **{"part_commands_min": 1, **limits}) as committer:
         return await committer.submit_all(commands)
 
 
@@ -59,7 +45,7 @@ async def test_parts_have_no_merchant_in_common_and_are_of_one_size() -> None:
 async def test_parts_are_committed_at_the_same_time() -> None:
     scripted = ScriptedConnector(batches_at_once=AT_ONCE)
     scripted.hold()
-    async with _running(scripted, part_commands_min=1) as committer:
+    async with running_committer(scripted, part_commands_min=1) as committer:
         submitted = asyncio.create_task(committer.submit_all(EACH))
         await scripted.begun(AT_ONCE)
         assert AT_ONCE == scripted.running_max[0]
@@ -70,7 +56,7 @@ async def test_parts_are_committed_at_the_same_time() -> None:
 async def test_what_comes_meanwhile_waits_for_all_parts() -> None:
     scripted = ScriptedConnector(batches_at_once=2)
     scripted.hold()
-    async with _running(scripted, part_commands_min=1) as committer:
+    async with running_committer(scripted, part_commands_min=1) as committer:
         first = asyncio.create_task(committer.submit_all(EACH))
         await scripted.begun(2)
         later = asyncio.create_task(committer.submit(charge("later")))
@@ -112,7 +98,7 @@ async def test_charges_of_one_merchant_are_one_batch() -> None:
 async def test_a_server_divides_batches_of_four_hundred_and_more() -> None:
     scripted = ScriptedConnector(merchants=500, batches_at_once=AT_ONCE)
     many = [charge("a", merchant_id=number) for number in range(500)]
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         await committer.submit_all(many[:399])
         assert [399] == [len(batch) for batch in scripted.batches]
         await committer.submit_all(many[:400])

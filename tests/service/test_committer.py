@@ -3,10 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -24,27 +22,11 @@ from farebox.service.ledger.committer import (
     LIMITS,
     CommittedBatch,
     Committer,
-    CommitterLimits,
 )
-from tests.service.scripted import UNIT, WAIT_S, Fate, ScriptedConnector, charge, charges
+from tests.service.scripted import UNIT, Fate, ScriptedConnector, charge, charges, running_committer
 from tests.support.server import open_farebox, seed
 
 TURNS: Final = 50
-
-
-@asynccontextmanager
-async def _running(scripted: ScriptedConnector, **limits: Any) -> AsyncIterator[Committer]:
-    """Run a committer with these limits, which looks a batch up without a pause."""
-    committer = Committer(scripted.connector, SystemClock(), limits=CommitterLimits(lookup_pause_seconds=0, **limits))
-    await committer.start()
-    try:
-        # What waits for ever ends here, and the test fails.
-        async with asyncio.timeout(WAIT_S):
-            yield committer
-    finally:
-        scripted.always = None
-        scripted.release_all()
-        await committer.close()
 
 
 def _submit(committer: Committer, *commands: Command) -> list[asyncio.Task[Outcome]]:
@@ -70,7 +52,7 @@ def _keys_of(scripted: ScriptedConnector) -> list[list[str]]:
 
 async def test_commands_of_one_moment_share_a_batch() -> None:
     scripted = ScriptedConnector()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         await _results(_submit(committer, *charges("abc")))
     assert [["a", "b", "c"]] == _keys_of(scripted)
 
@@ -94,7 +76,7 @@ async def test_each_batch_that_is_committed_is_told_of_and_no_other() -> None:
 async def test_batch_is_whatever_arrived_while_the_last_commit_ran() -> None:
     scripted = ScriptedConnector()
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         first = _submit(committer, charge("a"))
         await scripted.begun(1)
         second = _submit(committer, *charges("bcd"))
@@ -111,7 +93,7 @@ async def test_batch_is_whatever_arrived_while_the_last_commit_ran() -> None:
 
 async def test_nobody_waits_for_a_batch_to_fill() -> None:
     scripted = ScriptedConnector()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         for key in "abc":
             assert (await committer.submit(charge(key))).is_ok
     assert [["a"], ["b"], ["c"]] == _keys_of(scripted)
@@ -120,7 +102,7 @@ async def test_nobody_waits_for_a_batch_to_fill() -> None:
 async def test_batch_has_a_maximum_and_keeps_the_order_of_arrival() -> None:
     scripted = ScriptedConnector()
     keys = [f"{number:02}" for number in range(25)]
-    async with _running(scripted, batch_commands_max=10) as committer:
+    async with running_committer(scripted, batch_commands_max=10) as committer:
         tasks = _submit(committer, *charges(keys))
         await _results(tasks)
         outcomes = [task.result() for task in tasks]
@@ -135,7 +117,7 @@ async def test_default_limits_are_those_that_are_documented() -> None:
 
 async def test_same_key_twice_in_a_batch_is_as_if_it_came_in_two() -> None:
     scripted = ScriptedConnector()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         first, again, other = await _results(_submit(committer, charge("a"), charge("a"), charge("a", quantity=2)))
     assert 1 == len(scripted.batches)
     assert isinstance(first, Outcome)
@@ -152,7 +134,7 @@ async def test_same_key_twice_in_a_batch_is_as_if_it_came_in_two() -> None:
 async def test_groups_are_never_mixed_and_run_at_the_same_time() -> None:
     scripted = ScriptedConnector(groups=3)
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         tasks = _submit(
             committer,
             *[charge(f"{merchant}-{turn}", merchant_id=merchant) for turn in range(4) for merchant in range(6)],
@@ -171,7 +153,7 @@ async def test_groups_are_never_mixed_and_run_at_the_same_time() -> None:
 async def test_group_has_one_batch_at_a_time() -> None:
     scripted = ScriptedConnector(groups=2)
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         tasks = _submit(committer, charge("a"))
         await scripted.begun(1)
         tasks += _submit(committer, *charges("bc"))
@@ -187,7 +169,7 @@ async def test_group_has_one_batch_at_a_time() -> None:
 async def test_as_many_groups_run_as_there_are_workers() -> None:
     scripted = ScriptedConnector(groups=8)
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         tasks = _submit(committer, *[charge("k", merchant_id=merchant) for merchant in range(8)])
         await scripted.begun(4)
         await _settle()
@@ -204,7 +186,7 @@ async def test_as_many_groups_run_as_there_are_workers() -> None:
 async def test_group_that_has_waited_longest_goes_first() -> None:
     scripted = ScriptedConnector(groups=8)
     scripted.hold()
-    async with _running(scripted, workers=1) as committer:
+    async with running_committer(scripted, workers=1) as committer:
         tasks = _submit(committer, charge("k", merchant_id=7))
         await scripted.begun(1)
         tasks += _submit(committer, *[charge("k", merchant_id=merchant) for merchant in (5, 2, 6, 0)])
@@ -216,7 +198,7 @@ async def test_group_that_has_waited_longest_goes_first() -> None:
 
 async def test_busy_group_starves_no_other() -> None:
     scripted = ScriptedConnector(groups=2)
-    async with _running(scripted, workers=1, batch_commands_max=2) as committer:
+    async with running_committer(scripted, workers=1, batch_commands_max=2) as committer:
         tasks = _submit(committer, *charges(["0", "1", "2", "3", "4", "5"]), charge("other", merchant_id=1))
         await _results(tasks)
     assert [["0", "1"], ["other"], ["2", "3"], ["4", "5"]] == _keys_of(scripted)
@@ -228,7 +210,7 @@ async def test_busy_group_starves_no_other() -> None:
 async def test_nobody_is_answered_before_the_commit_has_returned() -> None:
     scripted = ScriptedConnector()
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         tasks = _submit(committer, *charges("ab"))
         await scripted.begun(1)
         await _settle()
@@ -242,7 +224,7 @@ async def test_nobody_is_answered_before_the_commit_has_returned() -> None:
 
 async def test_refusals_are_answered_in_their_places() -> None:
     scripted = ScriptedConnector(wallet=2 * UNIT)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         tasks = _submit(committer, *charges("abc"), charge("d", merchant_id=99), charge("e", merchant_id=1))
         await _results(tasks)
     assert [Code.OK, Code.OK, Code.INSUFFICIENT_BALANCE, Code.MERCHANT_NOT_FOUND, Code.OK] == [
@@ -253,7 +235,7 @@ async def test_refusals_are_answered_in_their_places() -> None:
 async def test_caller_that_goes_away_takes_nothing_back() -> None:
     scripted = ScriptedConnector()
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         running = _submit(committer, charge("running"))
         await scripted.begun(1)
         waiting = _submit(committer, *charges(["waiting", "staying"]))
@@ -277,7 +259,7 @@ async def test_outcomes_of_many_come_in_their_order_each_on_its_own() -> None:
     scripted = ScriptedConnector(groups=8, wallet=2 * UNIT)
     scripted.poisoned.add(3)
     commands = [charge(f"k{number}", merchant_id=number % 3) for number in range(9)]
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         results = await committer.submit_all(commands)
         assert [] == await committer.submit_all([])
     codes = [result.code for result in results if isinstance(result, Outcome)]
@@ -289,7 +271,7 @@ async def test_outcomes_of_many_come_in_their_order_each_on_its_own() -> None:
 async def test_one_of_many_that_fails_leaves_the_others_be() -> None:
     scripted = ScriptedConnector(groups=2)
     scripted.script.append(Fate.FAILS_BEFORE)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         results = await committer.submit_all([charge("a"), charge("b", merchant_id=1), charge("c")])
     assert isinstance(results[0], Unavailable)
     assert isinstance(results[1], Outcome)
@@ -303,7 +285,7 @@ async def test_one_of_many_that_fails_leaves_the_others_be() -> None:
 async def test_full_queue_refuses_the_next_and_loses_nothing() -> None:
     scripted = ScriptedConnector()
     scripted.hold()
-    async with _running(scripted, queue_commands_max=3) as committer:
+    async with running_committer(scripted, queue_commands_max=3) as committer:
         running = _submit(committer, charge("running"))
         await scripted.begun(1)
         waiting = _submit(committer, *charges("abc"))
@@ -323,7 +305,7 @@ async def test_full_queue_refuses_the_next_and_loses_nothing() -> None:
 
 async def test_many_are_accepted_together_or_not_at_all() -> None:
     scripted = ScriptedConnector()
-    async with _running(scripted, queue_commands_max=3) as committer:
+    async with running_committer(scripted, queue_commands_max=3) as committer:
         with pytest.raises(Overloaded):
             await committer.submit_all(charges("abcd"))
         assert 0 == committer.waiting_count
@@ -334,7 +316,7 @@ async def test_many_are_accepted_together_or_not_at_all() -> None:
 async def test_close_answers_all_that_was_accepted() -> None:
     scripted = ScriptedConnector(groups=4)
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         tasks = _submit(committer, *[charge(f"k{number}", merchant_id=number % 8) for number in range(40)])
         await scripted.begun(4)
         late = _submit(committer, *charges("xyz"))
@@ -379,7 +361,7 @@ async def test_database_that_is_away_is_told_to_exactly_the_callers_of_that_batc
     scripted = ScriptedConnector()
     scripted.script.extend([None, fate, None])
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         first = _submit(committer, charge("a"))
         await scripted.begun(1)
         second = _submit(committer, *charges("bc"))
@@ -402,7 +384,7 @@ async def test_a_long_queue_learns_of_a_database_that_is_away_from_one_batch() -
     scripted = ScriptedConnector()
     scripted.script.append(Fate.FAILS_BEFORE)
     scripted.hold()
-    async with _running(scripted, batch_commands_max=2, wait_seconds_max=0) as committer:
+    async with running_committer(scripted, batch_commands_max=2, wait_seconds_max=0) as committer:
         first = _submit(committer, charge("a"))
         await scripted.begun(1)
         waiting = _submit(committer, *charges("bcdef"))
@@ -424,7 +406,7 @@ async def test_a_long_queue_learns_of_a_database_that_is_away_from_one_batch() -
 async def test_unknown_commit_is_looked_up_until_the_truth_is_known(fate: Fate, misses: int) -> None:
     scripted = ScriptedConnector()
     scripted.script.extend([fate, *[Fate.FAILS_BEFORE] * misses])
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         first, again, other = await committer.submit_all([charge("a"), charge("a"), charge("b", quantity=3)])
         assert 2 + misses == len(scripted.batches)
         # A look-up waits for a COMMIT that may run still.
@@ -444,7 +426,7 @@ async def test_unknown_commit_is_looked_up_until_the_truth_is_known(fate: Fate, 
 
 async def test_true_replay_stays_one_when_its_commit_is_unknown() -> None:
     scripted = ScriptedConnector()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         await committer.submit(charge("a"))
         scripted.script.append(Fate.HIDES_COMMIT)
         old, new = await committer.submit_all(charges("ab"))
@@ -458,7 +440,7 @@ async def test_true_replay_stays_one_when_its_commit_is_unknown() -> None:
 async def test_commit_that_fails_twice_is_told_as_it_is(fate: Fate) -> None:
     scripted = ScriptedConnector()
     scripted.script.extend([Fate.LOSES_COMMIT, fate])
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         results = await committer.submit_all(charges("ab"))
         assert 3 == len(scripted.batches)
         if fate is Fate.HIDES_COMMIT:
@@ -476,7 +458,7 @@ async def test_disk_that_stays_full_is_told_to_every_batch(caplog: pytest.LogCap
     scripted = ScriptedConnector()
     scripted.always = Fate.LOSES_COMMIT
     caplog.set_level(logging.INFO)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         for key in "abc":
             with pytest.raises(Unavailable):
                 await committer.submit(charge(key))
@@ -493,7 +475,7 @@ async def test_fate_that_stays_unknown_is_told_as_unknown_and_settled_by_a_retry
     scripted = ScriptedConnector()
     scripted.script.append(fate)
     scripted.always = Fate.FAILS_BEFORE
-    async with _running(scripted, lookup_seconds_max=0.02) as committer:
+    async with running_committer(scripted, lookup_seconds_max=0.02) as committer:
         results = await committer.submit_all(charges("ab"))
         assert all(isinstance(result, FateUnknown) for result in results)
         assert len(scripted.batches) > 2
@@ -510,7 +492,7 @@ async def test_batches_behind_an_unknown_one_wait_and_go_through() -> None:
     scripted = ScriptedConnector()
     scripted.script.extend([Fate.HIDES_COMMIT, Fate.FAILS_BEFORE, Fate.FAILS_BEFORE])
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         unknown = _submit(committer, charge("a"))
         await scripted.begun(1)
         behind = _submit(committer, *charges("bc"))
@@ -541,7 +523,7 @@ class _Meanwhile(ScriptedConnector):
 async def test_refusal_of_a_committed_batch_stays_what_it_was() -> None:
     scripted = _Meanwhile(TopUp(0, 50 * UNIT, "INV-2"), wallet=UNIT)
     scripted.script.append(Fate.HIDES_COMMIT)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         paid, refused = await committer.submit_all(charges("ab"))
         assert isinstance(paid, Outcome)
         assert isinstance(refused, Outcome)
@@ -554,7 +536,7 @@ async def test_refusal_of_a_committed_batch_stays_what_it_was() -> None:
 async def test_retry_that_went_through_elsewhere_is_a_replay_here() -> None:
     scripted = _Meanwhile(charge("a"))
     scripted.script.append(Fate.LOSES_COMMIT)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         there, here = await committer.submit_all(charges("ab"))
         assert isinstance(there, Outcome)
         assert isinstance(here, Outcome)
@@ -565,7 +547,7 @@ async def test_retry_that_went_through_elsewhere_is_a_replay_here() -> None:
 async def test_answer_is_the_charge_that_is_in_the_book_not_the_one_that_was_lost() -> None:
     scripted = _Meanwhile(TopUp(0, UNIT, "INV-2"), charge("a"))
     scripted.script.append(Fate.LOSES_COMMIT)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         outcome = await committer.submit(charge("a"))
     assert (True, scripted.transfers[0, "a"]) == (outcome.is_replay, outcome.transfer)
     assert UNIT == scripted.spent()
@@ -574,7 +556,7 @@ async def test_answer_is_the_charge_that_is_in_the_book_not_the_one_that_was_los
 async def test_key_that_was_used_elsewhere_for_something_else_is_a_conflict_here() -> None:
     scripted = _Meanwhile(charge("a", quantity=7))
     scripted.script.append(Fate.LOSES_COMMIT)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         assert Code.IDEMPOTENCY_CONFLICT is (await committer.submit(charge("a"))).code
     assert 7 * UNIT == scripted.spent()
 
@@ -583,7 +565,7 @@ async def test_key_that_was_used_elsewhere_for_something_else_is_a_conflict_here
 async def test_settings_of_an_unknown_commit_hold_in_the_end(fate: Fate) -> None:
     scripted = ScriptedConnector()
     scripted.script.append(fate)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         results = await committer.submit_all([SetCreditLimit(0, 5 * UNIT), SetFrozen(1, True)])
         assert [Code.OK, Code.OK] == [result.code for result in results if isinstance(result, Outcome)]
     assert (5 * UNIT, True) == (scripted.accounts[0].credit_limit, scripted.accounts[1].is_frozen)
@@ -592,7 +574,7 @@ async def test_settings_of_an_unknown_commit_hold_in_the_end(fate: Fate) -> None
 async def test_crash_of_a_look_up_moves_nothing_twice(caplog: pytest.LogCaptureFixture) -> None:
     scripted = ScriptedConnector()
     scripted.script.extend([Fate.HIDES_COMMIT, Fate.CRASHES])
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         results = await committer.submit_all(charges("ab"))
         assert all(isinstance(result, Outcome) and result.is_ok for result in results)
     assert 2 * UNIT == scripted.spent()
@@ -605,7 +587,7 @@ async def test_crash_of_a_look_up_moves_nothing_twice(caplog: pytest.LogCaptureF
 async def test_one_command_that_cannot_be_decided_fails_alone(place: int, caplog: pytest.LogCaptureFixture) -> None:
     scripted = ScriptedConnector(merchants=9)
     scripted.poisoned.add(place)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         outcomes = await _results(_submit(committer, *[charge("k", merchant_id=merchant) for merchant in range(9)]))
         assert (await committer.submit(charge("next", merchant_id=(place + 1) % 9))).is_ok
     assert [merchant == place for merchant in range(9)] == [
@@ -623,7 +605,7 @@ async def test_what_the_database_fails_at_is_refused_alone(places: set[int]) -> 
     """A damaged page of one merchant's keeps nobody else from charging."""
     scripted = ScriptedConnector(merchants=9)
     scripted.damaged |= places
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         outcomes = await _results(_submit(committer, *[charge("k", merchant_id=merchant) for merchant in range(9)]))
     assert places == {place for place, outcome in enumerate(outcomes) if isinstance(outcome, Unavailable)}
     assert [0 if merchant in places else UNIT for merchant in range(9)] == [scripted.spent(it) for it in range(9)]
@@ -632,7 +614,7 @@ async def test_what_the_database_fails_at_is_refused_alone(places: set[int]) -> 
 async def test_a_database_that_fails_at_everything_is_not_asked_about_each_command() -> None:
     scripted = ScriptedConnector()
     scripted.always = Fate.FAULTY
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         outcomes = await _results(_submit(committer, *charges([f"k{number}" for number in range(500)])))
     assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
     assert 2 * FAULTY_SPLITS_MAX + 1 == len(scripted.batches)
@@ -642,7 +624,7 @@ async def test_a_database_that_fails_at_everything_is_not_asked_about_each_comma
 async def test_crash_that_passes_hurts_nobody() -> None:
     scripted = ScriptedConnector()
     scripted.script.append(Fate.CRASHES)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         results = await committer.submit_all(charges("abcd"))
     assert all(isinstance(result, Outcome) and result.is_ok and not result.is_replay for result in results)
     assert 4 * UNIT == scripted.spent()
@@ -651,7 +633,7 @@ async def test_crash_that_passes_hurts_nobody() -> None:
 async def test_crash_of_one_of_many_is_raised_once_all_are_done() -> None:
     scripted = ScriptedConnector(merchants=3)
     scripted.poisoned.add(1)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         with pytest.raises(InvariantViolation):
             await committer.submit_all([charge("k", merchant_id=merchant) for merchant in range(3)])
     assert [UNIT, 0, UNIT] == [scripted.spent(merchant) for merchant in range(3)]
@@ -661,7 +643,7 @@ async def test_caller_that_has_gone_is_no_trouble_for_a_crash() -> None:
     scripted = ScriptedConnector()
     scripted.script.extend([Fate.CRASHES, Fate.FAILS_BEFORE])
     scripted.hold()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         gone = _submit(committer, charge("a"))
         await scripted.begun(1)
         behind = _submit(committer, charge("b"))
@@ -701,7 +683,7 @@ async def test_money_moves_exactly_once_whatever_becomes_of_commits(
             if len(seen[key]) >= retries:
                 return
 
-    async with _running(scripted, batch_commands_max=batch) as committer:
+    async with running_committer(scripted, batch_commands_max=batch) as committer:
         await asyncio.gather(*[ask(committer, key) for key in keys])
     acknowledged = {key for key, outcomes in seen.items() if outcomes}
     assert acknowledged <= {key for _, key in scripted.transfers}
@@ -732,7 +714,7 @@ async def test_two_committers_on_one_file_never_spend_what_is_not_there(tmp_path
 
 async def test_a_dry_run_tells_what_a_command_would_come_to_and_writes_nothing() -> None:
     scripted = ScriptedConnector()
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         would = await committer.dry_run(charge("one"))
         assert 0 == scripted.spent()
         did = await committer.submit(charge("one"))
@@ -751,6 +733,6 @@ async def test_a_dry_run_tells_what_a_command_would_come_to_and_writes_nothing()
 async def test_a_dry_run_without_a_database_says_so(fate: Fate) -> None:
     scripted = ScriptedConnector()
     scripted.script.append(fate)
-    async with _running(scripted) as committer:
+    async with running_committer(scripted) as committer:
         with pytest.raises(Unavailable):
             await committer.dry_run(charge("one"))
