@@ -4,18 +4,15 @@ It runs as `python -m benchmarks.client_load` with a ClientOrder on its standard
 does: the lines "started" and "ended" as the measured time begins and ends, then a Report.
 """
 
-import asyncio
 import gc
 import sys
-import time
-from array import array
-from collections import Counter
 
 import msgspec
 import uvloop
 from msgspec import Struct
 
-from benchmarks.load import ENDED, STARTED, Report, StreamReport, percentiles_ms, tell
+from benchmarks.callers import Callers
+from benchmarks.load import Report, tell
 from farebox_client import AsyncFarebox, FareboxError
 
 
@@ -32,57 +29,29 @@ class ClientOrder(Struct):
     is_batching: bool
 
 
-class _Callers:
-    """What all callers share: what is charged next, and what came of it."""
-
+class _ClientCallers(Callers):
     def __init__(self, order: ClientOrder, farebox: AsyncFarebox) -> None:
-        self._order = order
+        super().__init__(order.sequence)
+        self._requests = order.requests
         self._farebox = farebox
-        self._place = 0
-        self.is_charging = True
-        self.is_measuring = False
-        self.latencies = array("d")
-        self.costs: Counter[str] = Counter()
-        self.answers: Counter[str] = Counter()
 
-    async def charge(self) -> None:
-        sequence, requests = self._order.sequence, self._order.requests
-        while self.is_charging:
-            merchant, kind = requests[sequence[self._place]]
-            self._place = (self._place + 1) % len(sequence)
-            sent_at = time.perf_counter()
-            try:
-                charge = await self._farebox.charge(merchant=merchant, type=kind, quantity=1)
-            except FareboxError as error:
-                self.answers[str(error.status)] += 1
-                continue
-            if self.is_measuring:
-                self.latencies.append(time.perf_counter() - sent_at)
-            self.answers["200"] += 1
-            self.costs[format(charge.cost, "f")] += 1
+    async def charge_once(self) -> bool:
+        merchant, kind = self._requests[self.next_place()]
+        try:
+            charge = await self._farebox.charge(merchant=merchant, type=kind, quantity=1)
+        except FareboxError as error:
+            self.answers[str(error.status)] += 1
+            return False
+        self.answers["200"] += 1
+        self.costs[format(charge.cost, "f")] += 1
+        return True
 
 
 async def _generate(order: ClientOrder) -> Report:
     address = f"http://127.0.0.1:{order.port}"
     async with AsyncFarebox(address, key=order.service_key, batch=order.is_batching) as farebox:
-        callers = _Callers(order, farebox)
-        tasks = [asyncio.create_task(callers.charge()) for _ in range(order.callers)]
-        await asyncio.sleep(order.warm_up_seconds)
-        tell(STARTED)
-        callers.is_measuring = True
-        started, cpu_started = time.perf_counter(), time.process_time()
-        await asyncio.sleep(order.seconds)
-        callers.is_measuring = callers.is_charging = False
-        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-        tell(ENDED)
-        await asyncio.gather(*tasks)
-    report = StreamReport(
-        completed=len(callers.latencies),
-        latencies_ms=percentiles_ms(callers.latencies),
-        answers=dict(callers.answers),
-        costs=dict(callers.costs),
-    )
-    return Report(seconds, cpu_seconds, [report])
+        callers = _ClientCallers(order, farebox)
+        return await callers.charge(order.callers, warm_up_seconds=order.warm_up_seconds, seconds=order.seconds)
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
 """What the Python client brings: callers of one process that share requests, held to as many connections."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from benchmarks.client_load import ClientOrder
-from benchmarks.over_http import Case, Subject, acknowledge, order
+from benchmarks.over_http import Case, Subject, acknowledge
 from benchmarks.rounds import Figure, figure
 from benchmarks.serving import Measured, put_load
 from benchmarks.workload import VARIANTS, Variant, draws
@@ -14,6 +15,7 @@ CONNECTIONS: Final = "connections of the load generator"
 SHARING: Final = "callers of a client, sharing requests"
 ALONE: Final = "callers of a client, each by itself"
 WAYS: Final = (CONNECTIONS, SHARING, ALONE)
+PEER: Final = "callers of TigerBeetle's client"
 
 _WARM_UP_PART: Final = 0.2
 _MICROSECONDS: Final = 1e6
@@ -22,7 +24,8 @@ _MICROSECONDS: Final = 1e6
 class ClientResult(Struct, frozen=True):
     """Charges in one way over all rounds; ratios are to the load generator's connections in the same round.
 
-    `client_share` is of one processor core: it is spent by the process that charges.
+    `client_share` is of one processor core: it is spent by the process that charges. `of_peer` is the ratio to callers
+    of TigerBeetle's client in the same round, None where that was not measured.
     """
 
     subject: str
@@ -36,6 +39,7 @@ class ClientResult(Struct, frozen=True):
     p50_ms: Figure
     p99_ms: Figure
     p99_of_connections: Figure
+    of_peer: Figure | None = None
 
 
 class _Sample(Struct, frozen=True):
@@ -46,31 +50,31 @@ class _Sample(Struct, frozen=True):
     p99_ms: float
 
 
-def measure(subject: Subject, *, callers: int, rounds: int, seconds: float) -> list[ClientResult]:
-    """Charge in each way in turn, in alternating rounds, over one server."""
+def measure(subject: Subject, peer: Subject | None, *, callers: int, rounds: int, seconds: float) -> list[ClientResult]:
+    """Charge in each way in turn, in alternating rounds, over one server, and over the peer's if there is one."""
+    ways = WAYS if peer is None else (*WAYS, PEER)
     samples: dict[tuple[Variant, str], list[_Sample]] = {}
     for number in range(rounds):
         for variant in VARIANTS:
-            for way in WAYS[:: 1 if number % 2 == 0 else -1]:
-                measured = _charge(subject, variant, way, callers, seconds)
-                samples.setdefault((variant, way), []).append(_sample(subject, measured, way))
+            for way in ways[:: 1 if number % 2 == 0 else -1]:
+                charged = peer if peer and way == PEER else subject
+                measured = _charge(charged, variant, way, callers, seconds)
+                samples.setdefault((variant, way), []).append(_sample(charged, measured, way))
     return [
-        _result(subject, variant, way, callers, samples[variant, way], samples[variant, CONNECTIONS])
+        _result(subject, way, Case("charge", variant, callers), {each: samples[variant, each] for each in ways})
         for variant in VARIANTS
-        for way in WAYS
+        for way in ways
     ]
 
 
 def _charge(subject: Subject, variant: Variant, way: str, callers: int, seconds: float) -> Measured:
-    port = subject.server.port
-    if way == CONNECTIONS:
-        case = Case("charge", variant, callers)
-        return put_load(order(subject.population, case, port, seconds), subject.server, subject.database_pid)
+    if way in (CONNECTIONS, PEER):
+        return subject.put(Case("charge", variant, callers), seconds)
     population = subject.population
     drawn = draws(len(population.members), variant)
     places = {key: at for at, key in enumerate(dict.fromkeys((each.place, each.request_type) for each in drawn))}
     sent = ClientOrder(
-        port=port,
+        port=subject.server.port,
         seconds=seconds,
         warm_up_seconds=seconds * _WARM_UP_PART,
         callers=callers,
@@ -96,15 +100,14 @@ def _sample(subject: Subject, measured: Measured, way: str) -> _Sample:
     )
 
 
-def _result(
-    subject: Subject, variant: Variant, way: str, callers: int, samples: list[_Sample], first: list[_Sample]
-) -> ClientResult:
-    pairs = list(zip(samples, first, strict=True))
+def _result(subject: Subject, way: str, case: Case, found: Mapping[str, list[_Sample]]) -> ClientResult:
+    samples, peers = found[way], found.get(PEER)
+    pairs = list(zip(samples, found[CONNECTIONS], strict=True))
     return ClientResult(
         subject=subject.name,
-        variant=variant,
+        variant=case.variant,
         way=way,
-        callers=callers,
+        callers=case.connections,
         per_second=figure((each.per_second for each in samples), 4),
         of_connections=figure(each.per_second / other.per_second for each, other in pairs),
         server_us=figure(each.server_us for each in samples),
@@ -112,4 +115,7 @@ def _result(
         p50_ms=figure(each.p50_ms for each in samples),
         p99_ms=figure(each.p99_ms for each in samples),
         p99_of_connections=figure(each.p99_ms / other.p99_ms for each, other in pairs),
+        of_peer=None
+        if peers is None
+        else figure(each.per_second / peer.per_second for each, peer in zip(samples, peers, strict=True)),
     )

@@ -97,7 +97,7 @@ def _kept(folder: Path, transfers: int, merchants: int) -> Filled:
     place = _place(folder, transfers, merchants)
     if not place.with_suffix(".json").exists():
         place.mkdir(parents=True)
-        engine = Engine(SUBJECT, lambda: f"sqlite:///{place.resolve() / 'farebox.db'}")
+        engine = Engine(SUBJECT, lambda: f"sqlite:///{place.resolve() / 'farebox.db'}", place)
         _keep(folder, uvloop.run(fill(engine, transfers, merchants, at_once=FILL_BATCH)), merchants)
     return msgspec.json.decode(place.with_suffix(".json").read_bytes(), type=Filled)
 

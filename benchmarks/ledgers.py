@@ -41,6 +41,9 @@ class Engine(Struct, frozen=True):
     create: Callable[[], str]
     """Makes an empty database and returns its URL."""
 
+    folder: Path
+    """Below it lie the files of a run that are to be on its disk."""
+
 
 class Facts(Struct, frozen=True):
     """What a ledger runs on: the engine's version, what makes it durable, and the engine's own first process."""
@@ -72,9 +75,9 @@ def engine(name: EngineName, folder: Path) -> Iterator[Engine]:
     """Have an engine at hand, its files below `folder` if it is embedded."""
     if name == "postgres":
         with PostgresServer(durable=True) as server:
-            yield Engine(name, server.create_database)
+            yield Engine(name, server.create_database, folder)
     else:
-        yield Engine(name, lambda: f"sqlite:///{Path(tempfile.mkdtemp(dir=folder)) / 'farebox.db'}")
+        yield Engine(name, lambda: f"sqlite:///{Path(tempfile.mkdtemp(dir=folder)) / 'farebox.db'}", folder)
 
 
 def sqlite_path(url: str) -> Path | None:

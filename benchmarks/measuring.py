@@ -21,6 +21,7 @@ from benchmarks.results import LedgerResult, Machine, Plan, Results
 from benchmarks.rounds import Figure, figure
 from benchmarks.serving import running, serving
 from benchmarks.shapes import ShapeResult
+from benchmarks.tigerbeetle import TigerbeetleProgram, find_tigerbeetle, serving_tigerbeetle
 from benchmarks.workload import Population, populate
 from farebox.core.money import format_amount
 
@@ -36,6 +37,7 @@ class Seeded(Struct):
     name: str
     measured: str
     url: str
+    folder: Path
     population: Population
     facts: Facts
     acknowledged: Acknowledged
@@ -45,6 +47,7 @@ def measure(
     plan: Plan, engines: Sequence[Engine], folder: Path, machine: Machine, *, pgbench_clients: Sequence[int]
 ) -> Results:
     """Measure the standard set on every engine; what it says of many servers is simulated afterwards."""
+    peer = find_tigerbeetle()
     load_before = os.getloadavg()[0]
     synced = figure((disk.appends_per_second(folder, plan.seconds * _DISK_PART) for _ in range(plan.rounds)), digits=4)
     on_http = [uvloop.run(seed(engine, "over HTTP", plan)) for engine in engines]
@@ -52,7 +55,7 @@ def measure(
         footprint.measure_start(it.name, "small", it.url, transfers=plan.merchants, rounds=plan.rounds)
         for it in on_http
     ]
-    http = _measure_http(on_http, engines, plan)
+    http = _measure_http(on_http, engines, plan, peer)
     by_pgbench, note = _measure_pgbench(engines, plan, pgbench_clients)
     in_process = [uvloop.run(seed(engine, "in process", plan)) for engine in engines]
     found, replay_us = uvloop.run(_measure_costs(in_process, plan))
@@ -73,6 +76,7 @@ def measure(
         memory=memory,
         ledgers=verified,
         simulated=[],
+        tigerbeetle="" if peer is None else peer.version,
     )
 
 
@@ -83,10 +87,12 @@ async def seed(engine: Engine, measured: str, plan: Plan) -> Seeded:
     async with ledgers.opened(url) as farebox:
         facts = await ledgers.facts(farebox)
         population = await populate(farebox, plan.merchants)
-    return Seeded(engine.name, measured, url, population, facts, Acknowledged())
+    return Seeded(engine.name, measured, url, engine.folder, population, facts, Acknowledged())
 
 
-def _measure_http(seeded: Sequence[Seeded], engines: Sequence[Engine], plan: Plan) -> list[HttpResult]:
+def _measure_http(
+    seeded: Sequence[Seeded], engines: Sequence[Engine], plan: Plan, peer: TigerbeetleProgram | None
+) -> list[HttpResult]:
     with contextlib.ExitStack() as stack:
         ceiling = _ceiling(stack, seeded[0])
         subjects: list[Subject] = []
@@ -95,6 +101,8 @@ def _measure_http(seeded: Sequence[Seeded], engines: Sequence[Engine], plan: Pla
             if it.facts.pid is not None:
                 subjects.append(_subject(stack, it, f"{it.name}, 2 processes", apps.FAREBOX, processes=2))
         subjects += stack.enter_context(_serving_baseline(seeded, engines))
+        if peer is not None:
+            subjects.append(stack.enter_context(serving_tigerbeetle(peer, seeded[0].population, seeded[0].folder)))
         progress(f"measuring {', '.join(it.name for it in subjects)} over HTTP")
         groups = list(over_http.cases(plan.connections))
         return over_http.measure(ceiling, subjects, groups, rounds=plan.rounds, seconds=plan.seconds)
@@ -141,13 +149,17 @@ def measure_grants(seeded: Sequence[Seeded], plan: Plan) -> list[ShapeResult]:
 
 def measure_clients(seeded: Sequence[Seeded], plan: Plan) -> list[ClientResult]:
     """Measure callers of the Python client against as many connections, on each engine alone."""
+    program = find_tigerbeetle()
     found: list[ClientResult] = []
     for it in seeded:
         with contextlib.ExitStack() as stack:
             subject = _subject(stack, it, it.name, apps.FAREBOX)
+            peer: Subject | None = None
+            if program is not None:
+                peer = stack.enter_context(serving_tigerbeetle(program, it.population, it.folder))
             progress(f"measuring on {it.name}")
             count = plan.connections[min(1, len(plan.connections) - 1)]
-            found += clients.measure(subject, callers=count, rounds=plan.rounds, seconds=plan.seconds)
+            found += clients.measure(subject, peer, callers=count, rounds=plan.rounds, seconds=plan.seconds)
     return found
 
 

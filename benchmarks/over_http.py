@@ -11,7 +11,7 @@ from benchmarks import apps
 from benchmarks.ledgers import Acknowledged
 from benchmarks.load import Order, Report, Stream, StreamReport
 from benchmarks.rounds import Figure, figure
-from benchmarks.serving import Server, put_load
+from benchmarks.serving import Measured, Server, put_load
 from benchmarks.workload import Population, Variant, batch_head, charge_body, charge_request, draws, read_request
 from farebox.service.parsing import parse_amount
 
@@ -23,6 +23,7 @@ BESIDE: Final = "balance beside charges"
 
 CEILING: Final = "ceiling"
 BASELINE: Final = "baseline"
+TIGERBEETLE: Final = "tigerbeetle"
 CONNECTIONS: Final = (1, 64, 256)
 BATCH_CONNECTIONS: Final = 4
 BATCH_CHARGES: Final = 1_000
@@ -42,7 +43,7 @@ _PATHS: Final[dict[What, str]] = {
     "statement": "/api/transfers",
     "usage": "/api/usage",
 }
-_WARM_UP_PART: Final = 0.2
+WARM_UP_PART: Final = 0.2
 _BESIDE_PART: Final = 0.5
 _MICROSECONDS: Final = 1e6
 
@@ -74,6 +75,11 @@ class Subject(Struct):
     def takes(self, case: Case) -> bool:
         """Tell whether it is measured in this case."""
         return case.what in self.whats and case.connections >= self.connections_min
+
+    def put(self, case: Case, seconds: float, *, charges_per_second: float = 0.0) -> Measured:
+        """Put load on it as the case says, with so many charges a second beside balances."""
+        sent = order(self.population, case, self.server.port, seconds, charges_per_second=charges_per_second)
+        return put_load(sent, self.server, self.database_pid)
 
 
 class Sample(Struct, frozen=True):
@@ -155,7 +161,7 @@ def order(population: Population, case: Case, port: int, seconds: float, *, char
         beside = _stream(population, Case("charge", case.variant, case.connections))
         beside.per_second = charges_per_second
         streams.append(beside)
-    return Order(port=port, seconds=seconds, warm_up_seconds=seconds * _WARM_UP_PART, streams=streams)
+    return Order(port=port, seconds=seconds, warm_up_seconds=seconds * WARM_UP_PART, streams=streams)
 
 
 def _stream(population: Population, case: Case) -> Stream:
@@ -178,9 +184,7 @@ def sample(
     subject: Subject, case: Case, seconds: float, ceiling: Sample | None = None, charges_per_second: float = 0.0
 ) -> Sample:
     """Measure one case once; `charges_per_second` is what the subject managed alone, half of which comes beside."""
-    pace = charges_per_second * _BESIDE_PART
-    sent = order(subject.population, case, subject.server.port, seconds, charges_per_second=pace)
-    measured = put_load(sent, subject.server, subject.database_pid)
+    measured = subject.put(case, seconds, charges_per_second=charges_per_second * _BESIDE_PART)
     report, spent = measured.report, measured.spent
     for stream in report.streams:
         acknowledge(subject.acknowledged, stream)

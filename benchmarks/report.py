@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from benchmarks import targets
-from benchmarks.clients import ClientResult
+from benchmarks.clients import PEER, ClientResult
 from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.large import Large
 from benchmarks.ledgers import ENGINES
-from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
+from benchmarks.over_http import BASELINE, BESIDE, CEILING, TIGERBEETLE, HttpResult
 from benchmarks.results import (
     AgainstResult,
     AgainstResults,
@@ -76,6 +76,8 @@ def _head(results: Results) -> Iterator[str]:
         f"workload    {plan.merchants:,} merchants; medians of {plan.rounds} x {plan.seconds:g} s (lowest to highest); "
         f"load average {results.load_averages[0]:.2f} before, {results.load_averages[1]:.2f} after"
     )
+    if results.tigerbeetle:
+        yield f"tigerbeetle {results.tigerbeetle}, one replica, by its Python client"
     disk = results.synced_appends_per_second
     yield f"disk        {spread(disk)} appends of 4 KiB with fdatasync a second, {results.machine.file_system}"
 
@@ -139,7 +141,7 @@ def _summary(found: Sequence[HttpResult]) -> Iterator[str]:
                 times_baseline(it),
             )
             for it in found
-            if it.subject in (*ENGINES, BASELINE)
+            if it.subject in (*ENGINES, BASELINE, TIGERBEETLE)
         ],
     )
 
@@ -193,7 +195,8 @@ def clients_parts(found: ClientResults) -> list[Iterator[str]]:
 def _clients(found: Sequence[ClientResult]) -> Iterator[str]:
     rows = [
         (
-            *(f"charge, {it.variant}", f"{it.callers} {it.way}", it.subject, number(it.per_second.median)),
+            *(f"charge, {it.variant}", f"{it.callers} {it.way}"),
+            *(TIGERBEETLE if it.way == PEER else it.subject, number(it.per_second.median)),
             f"{it.of_connections.median:.2f} ({it.of_connections.lowest:.2f} to {it.of_connections.highest:.2f})",
             *(f"{figure.median:.1f}" for figure in (it.server_us, it.p50_ms, it.p99_ms)),
             f"{it.client_share.median:.2f}",

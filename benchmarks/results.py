@@ -92,6 +92,8 @@ class Results(Struct, frozen=True):
     memory: list[Memory]
     ledgers: list[LedgerResult]
     simulated: list[Simulated]
+    tigerbeetle: str = ""
+    """The version of TigerBeetle that was measured in the same rounds; empty if none was."""
 
 
 class SavingsResults(Struct, frozen=True):

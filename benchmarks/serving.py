@@ -18,13 +18,12 @@ import msgspec
 import psutil
 from msgspec import Struct
 
-from benchmarks.client_load import ClientOrder
-from benchmarks.load import ENDED, STARTED, Order, Report
+from benchmarks.load import ENDED, STARTED, Report
 
 START_SECONDS_MAX: Final = 30
 STOP_SECONDS_MAX: Final = 30
 
-_ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[1]
 _ENVIRONMENT: Final = {"FAREBOX_RATE_LIMIT": "1000000"}
 """Merchants' requests are held to a limit, as in production, and none reaches it."""
 _PORT_ATTEMPTS_MAX: Final = 10
@@ -68,7 +67,7 @@ def serving(target: str, database_url: str, *, processes: int = 1) -> Iterator[S
 
 @contextlib.contextmanager
 def running(
-    arguments: Callable[[int], list[str]], database_url: str, *, python: str = sys.executable, root: Path = _ROOT
+    arguments: Callable[[int], list[str]], database_url: str, *, python: str = sys.executable, root: Path = ROOT
 ) -> Iterator[Server]:
     """Run a Python program that serves the port it is given, until the end of the `with` block.
 
@@ -79,7 +78,7 @@ def running(
         root: the checkout whose benchmarks the program may import.
     """
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
-        port = _free_port()
+        port = free_port()
         started = time.perf_counter()
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -110,10 +109,8 @@ def running(
                 process.communicate()
 
 
-def put_load(
-    order: Order | ClientOrder, server: Server, database_pid: int | None, *, program: str = "benchmarks.load"
-) -> Measured:
-    """Run a load generator against a server and measure what both spend.
+def put_load(order: Struct, server: Server, database_pid: int | None, *, program: str = "benchmarks.load") -> Measured:
+    """Run a load generator against a server, with the order that it takes, and measure what both spend.
 
     Raises:
         ServerFailed: the load generator did not end well.
@@ -122,7 +119,7 @@ def put_load(
         [sys.executable, "-m", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        cwd=_ROOT,
+        cwd=ROOT,
         text=True,
     )
     with process:
@@ -193,7 +190,7 @@ def _answers(port: int) -> bool:
         connection.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Find a free port below those that the system gives to clients."""
     for _ in range(_PORT_ATTEMPTS_MAX):
         port = random.randint(15_000, 32_000)

@@ -10,7 +10,7 @@ from benchmarks.clients import SHARING, ClientResult
 from benchmarks.growth import GrowthResults
 from benchmarks.large import Large
 from benchmarks.ledgers import ENGINES
-from benchmarks.over_http import BASELINE, BATCH_CONNECTIONS, BESIDE, What
+from benchmarks.over_http import BASELINE, BATCH_CONNECTIONS, BESIDE, TIGERBEETLE, What
 from benchmarks.results import AgainstResult, Results
 from benchmarks.tables import number, table
 from benchmarks.workload import VARIANTS, Variant
@@ -108,6 +108,12 @@ def of_clients(found: Sequence[ClientResult]) -> list[Target]:
                 f"x {it.callers} connections",
                 is_limit=True,
             ),
+            Target(
+                f"{it.callers} callers of one process, {it.variant}, {_NAMES[it.subject]}",
+                4,
+                None if it.of_peer is None else it.of_peer.median,
+                f"x {it.callers} callers of TigerBeetle's client",
+            ),
         )
     ]
 
@@ -204,6 +210,8 @@ def _batches(it: _Measured) -> Iterator[Target]:
             ]
             bound = bounds.get((engine, variant), 20_000)
             yield Target(f"batches, {variant}, {_NAMES[engine]}", bound, max(found, default=None), "charges a second")
+    rates = [it.per_second(name, "batch", "hot", BATCH_CONNECTIONS) for name in ("sqlite", TIGERBEETLE)]
+    yield Target("batches, hot, SQLite", 2, _ratio(*rates), "x TigerBeetle")
 
 
 def _one_client(it: _Measured) -> Iterator[Target]:

@@ -51,6 +51,7 @@ from benchmarks.results import (
 from benchmarks.rounds import Figure
 from benchmarks.workload import DRAWS, VARIANTS, charges, draws, populate
 from farebox.core.commands import Charge
+from tests.benchmarks.likeness import likeness_of_tigerbeetle
 from tests.gateways.programs import PROGRAMS
 from tests.tidy.files import ROOT
 
@@ -67,7 +68,8 @@ FAREBOX: Final = ("sqlite", "postgres", "postgres, 2 processes")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """What a very short run of the standard set prints, and the folder of what it leaves."""
     folder = tmp_path_factory.mktemp("results")
-    return _printed(*TINY, "--results", str(folder)), folder
+    with likeness_of_tigerbeetle(tmp_path_factory.mktemp("likeness")):
+        return _printed(*TINY, "--results", str(folder)), folder
 
 
 def _printed(*arguments: str) -> str:
@@ -92,6 +94,7 @@ def test_results_are_complete(run: tuple[str, Path]) -> None:
         *((name, what, variant) for name in FAREBOX for what in ("charge", "batch") for variant in ("spread", "hot")),
         *(("baseline", "charge", variant) for variant in ("spread", "hot")),
         ("baseline", "balance", "spread"),
+        *(("tigerbeetle", what, variant) for what in ("charge", "batch") for variant in ("spread", "hot")),
     }
     assert expected == {(it.subject, it.what, it.variant) for it in found.http}
     assert {CLIENTS} == {it.connections for it in found.http}
@@ -103,6 +106,7 @@ def test_results_are_complete(run: tuple[str, Path]) -> None:
     assert {"journal_mode=WAL, synchronous=FULL", "fsync=on, synchronous_commit=on"} == {
         it.durability for it in found.ledgers
     }
+    assert "0.17.8" == found.tigerbeetle
     assert (MERCHANTS, 1) == (found.plan.merchants, found.plan.rounds)
     assert {(1, False), (4, False), (16, False), (1, True)} == {(it.shards, it.is_routed) for it in found.simulated}
     assert ["small", "small", "large", "large"] == [it.ledger for it in found.starts]
@@ -127,7 +131,9 @@ def test_every_result_is_in_the_table(run: tuple[str, Path]) -> None:
     start = next(at for at, line in enumerate(lines) if line.startswith("requests over HTTP"))
     table = lines[start + 1 : start + 1 + len(found.http)]
     assert {"none"} == {line.split()[-1] for line in table}
-    assert {it.subject for it in found.http} <= {name for name in (*FAREBOX, "baseline", "ceiling") if name in run[0]}
+    assert {it.subject for it in found.http} == {
+        name for name in (*FAREBOX, "baseline", "ceiling", "tigerbeetle") if name in run[0]
+    }
     assert 2 * len(found.pgbench) + len(found.costs) <= sum(line.startswith("charge") for line in lines)
     assert "not measured" in run[0]
     assert "not met" in run[0]
