@@ -23,10 +23,11 @@ from farebox.core.prices import Price
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.core.thresholds import Threshold
-from farebox.storage import sql
+from farebox.storage import rows, sql
 from farebox.storage.months import Month
 from farebox.storage.records import ApiKey, Login, Realm, Usage
 from farebox.storage.stores import Stores
+from farebox.storage.sums.book_rollup import BookRollup
 from tests.service.books import TRANSFERS, keep_book, keep_given_book
 from tests.storage.engines import TABLES, Engine, PostgresEngine, SqliteEngine, forget_events
 from tests.storage.test_postgres import is_waiting_for_a_lock, stranger, until
@@ -258,8 +259,8 @@ async def test_hours_begin_at_one_moment_while_an_earlier_server_rolls_up(
             migrating = asyncio.create_task(stores.connector.migrate(NOW))
             await until(lambda: is_waiting_for_a_lock(watcher))
             ((done,),) = await server.fetch(statements["lock_rolled_up_seq"], ANN)
-            await server.fetch(statements["roll_up_usage"], ANN, done + 1, done + 5)
-            await server.fetch(statements["set_rolled_up_seq"], ANN, done + 5)
+            account = rows.account_from_row((await server.fetch(statements["account"], ANN))[0])
+            assert 5 == await BookRollup(server.fetch, statements, account, 5).usage(done)
             await server.execute("COMMIT")
             assert "0022_usage_hours" in await migrating
         await stores.connector.open()

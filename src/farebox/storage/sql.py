@@ -8,6 +8,7 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
   or after those of other tables, as in `after transfer and account`;
 - `{Kind.CHARGE}`: the number that the database keeps for a name;
 - `{in $1}`: equals one of a list of whole numbers, which is the first parameter; `{text in $1}`: of texts;
+- `{summed in $2}`: rows of what a stretch of a book comes to by quarter, kind, type and key, of a parameter in JSON;
 - `{quantities}`: the quantities that a transfer was priced by, rows of a table `named` with `key` and `value`;
 - `{counted at}`: when the charge or hold was made of which a transfer `t` gives something back;
 - `{given part}`: what of a transfer's amount was given credit, in micros;
@@ -156,6 +157,22 @@ WHERE a.merchant_id = $1 AND a.number = $2 AND d.merchant_id IS NULL
 """The alert is number $2 of merchant $1. Of one for one user, who joined, destinations are told nothing. Owners
 can not do without some kinds. That something waits for approval is the operator's own affair."""
 
+_SUMMED_COLUMNS: Final = (
+    *("quarter", "kind", "request_type", "key_id", "quantity", "amount_billions", "amount_rest"),
+    *("given_billions", "given_rest", "uncollected_billions", "uncollected_rest"),
+)
+
+
+def _summed_in(entries: str) -> str:
+    """Read rows of arrays in JSON; `entries` makes rows of them, each with its array as `value`."""
+    columns = ", ".join(
+        f"value ->> {place} AS {name}" if name == "request_type" else f"CAST(value ->> {place} AS BIGINT) AS {name}"
+        for place, name in enumerate(_SUMMED_COLUMNS)
+    )
+    whole = "amount_billions * 1000000000 + amount_rest AS amount"
+    return f"(SELECT s.*, {whole} FROM (SELECT {columns} FROM {entries}) s) summed"  # noqa: S608 - of this file's texts.
+
+
 _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
     "{quantities}": {
         "sqlite": """json_each(
@@ -167,6 +184,10 @@ _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
         SELECT split_part(entry, '=', 1), CAST(split_part(entry, '=', 2) AS BIGINT)
         FROM unnest(string_to_array(split_part(pricing, ';', 1), ',')) entry
     ) named (key, value)""",
+    },
+    "{summed in $2}": {
+        "sqlite": _summed_in("json_each($2)"),
+        "postgres": _summed_in("json_array_elements(CAST(CAST($2 AS TEXT) AS JSON))"),
     },
     "{counted at}": {"sqlite": _COUNTED_AT, "postgres": _COUNTED_AT, "citus": _COUNTED_AT_CITUS},
     "{given part}": {

@@ -5,12 +5,11 @@ Books are rolled up into hours, by keys and into months in the same stretches; r
 
 from collections.abc import Mapping, Sequence
 
-from farebox.core.accounts import Account
 from farebox.storage import rows
 from farebox.storage.interface import Fetch, NotFound
-from farebox.storage.months import Month
 from farebox.storage.records import KeyUsage, Usage
 from farebox.storage.subject import SubjectStore
+from farebox.storage.sums.book_rollup import BookRollup
 
 
 class UsageStore(SubjectStore):
@@ -50,40 +49,8 @@ class UsageStore(SubjectStore):
         if not accounts:
             raise NotFound("no such merchant")
         account = rows.account_from_row(accounts[0])
-        last: int = min(done + transfers_max, account.seq)
-        await fetch(self._sql["roll_up_usage"], merchant_id, done + 1, last)
-        await fetch(self._sql["roll_up_components"], merchant_id, done + 1, last)
-        await fetch(self._sql["set_rolled_up_seq"], merchant_id, last)
-        months = await self._roll_up_months(fetch, account, transfers_max)
-        others = [await self._roll_up_by(fetch, account, transfers_max, way) for way in ("key", "hour")]
-        return max(last - int(done), months, *others)
-
-    async def _roll_up_months(self, fetch: Fetch, account: Account, transfers_max: int) -> int:
-        """Sum the next transfers of a book up into its months, one after the other."""
-        ((done,),) = await fetch(self._sql["lock_revenue_mark"], account.merchant_id)
-        last: int = min(done + transfers_max, account.seq)
-        first: int = done + 1
-        while first <= last:
-            stretch = (account.merchant_id, first, last)
-            ((began_at, ended_at),) = await fetch(self._sql["month_of_stretch"], *stretch)
-            month = Month.of(began_at)
-            end = last
-            if Month.of(ended_at) != month:
-                ((end,),) = await fetch(self._sql["last_seq_before"], *stretch, month.ends_at)
-            part = (account.merchant_id, first, end, month.number)
-            await fetch(self._sql["roll_up_revenue"], *part, account.currency)
-            await fetch(self._sql["roll_up_balance"], *part)
-            await fetch(self._sql["set_revenue_mark"], account.merchant_id, end)
-            first = end + 1
-        return last - int(done)
-
-    async def _roll_up_by(self, fetch: Fetch, account: Account, transfers_max: int, way: str) -> int:
-        """Sum the next transfers of a book up in a way that has a mark of its own: by "key" or by "hour"."""
-        ((done,),) = await fetch(self._sql[f"lock_{way}_mark"], account.merchant_id)
-        last: int = min(done + transfers_max, account.seq)
-        await fetch(self._sql[f"roll_up_{way}s"], account.merchant_id, done + 1, last)
-        await fetch(self._sql[f"set_{way}_mark"], account.merchant_id, last)
-        return last - int(done)
+        book = BookRollup(fetch, self._sql, account, transfers_max)
+        return max([await book.usage(done), await book.months(), await book.keys(), await book.hours()])
 
     async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
         """List merchants above `after`, in order, whose books have at least so many transfers not rolled up yet."""

@@ -10,28 +10,19 @@ UPDATE revenue_mark SET seq = $2,
     last_at = coalesce((SELECT committed_at FROM transfer WHERE merchant_id = $1 AND seq = $2), 0)
 WHERE merchant_id = $1;
 
--- month_of_stretch: tell when the first and the last transfer of a stretch of a book were committed
-SELECT f.committed_at, l.committed_at FROM transfer f JOIN transfer l ON l.merchant_id = $1 AND l.seq = $3
-WHERE f.merchant_id = $1 AND f.seq = $2;
-
 -- last_seq_before: find the last transfer of a stretch of a book that was committed before a time
 SELECT max(seq) FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 AND committed_at < $4;
 
--- roll_up_revenue: sum a stretch of a book that is in one month up by kind and type: all that changes what a merchant has
+-- roll_up_revenue: add a stretch of a book that is in one month to it, by kind and type: all that changes what a merchant has
 INSERT INTO revenue_month AS r (
     month, currency, kind, request_type, merchant_id,
     amount_billions, amount_rest, given_billions, given_rest, uncollected_billions, uncollected_rest
 )
-SELECT CAST($4 AS BIGINT), CAST($5 AS TEXT), kind, request_type, CAST($1 AS BIGINT),
-    sum(amount / 1000000000), sum(amount % 1000000000), sum(given / 1000000000), sum(given % 1000000000),
-    sum(uncollected / 1000000000), sum(uncollected % 1000000000)
-FROM (
-    SELECT t.kind, coalesce(t.request_type, '') AS request_type, t.amount, {given part} AS given,
-        coalesce(t.uncollected, 0) AS uncollected
-    FROM transfer t
-    WHERE t.merchant_id = $1 AND t.seq BETWEEN $2 AND $3
-        AND t.kind NOT IN ({Kind.HOLD}, {Kind.RELEASE}, {Kind.EXPIRE})
-) moved
+SELECT CAST($3 AS BIGINT), CAST($4 AS TEXT), kind, coalesce(request_type, ''), CAST($1 AS BIGINT),
+    sum(amount_billions), sum(amount_rest), sum(given_billions), sum(given_rest),
+    sum(uncollected_billions), sum(uncollected_rest)
+FROM {summed in $2}
+WHERE kind NOT IN ({Kind.HOLD}, {Kind.RELEASE}, {Kind.EXPIRE})
 GROUP BY kind, request_type
 ON CONFLICT (month, currency, kind, request_type, merchant_id) DO UPDATE SET
     amount_billions = r.amount_billions + excluded.amount_billions, amount_rest = r.amount_rest + excluded.amount_rest,

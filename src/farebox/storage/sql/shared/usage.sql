@@ -21,15 +21,29 @@ ON CONFLICT (merchant_id) DO UPDATE SET seq = m.seq RETURNING seq;
 -- set_rolled_up_seq: write up to which transfer a book was rolled up
 UPDATE usage_mark SET seq = $2 WHERE merchant_id = $1;
 
--- roll_up_usage: sum a stretch of a book up into its usage; what a charge and a capture take, and a refund gives back
+-- sum_of_stretch: sum a stretch of a book up by quarter, kind, type and key, for all that is rolled up from it: `{summed
+-- in $2}`, and how many of its transfers were priced by quantities
+SELECT quarter, kind, request_type, key_id, CAST(sum(quantity) AS BIGINT),
+    CAST(sum(amount / 1000000000) AS BIGINT), CAST(sum(amount % 1000000000) AS BIGINT),
+    CAST(sum(given / 1000000000) AS BIGINT), CAST(sum(given % 1000000000) AS BIGINT),
+    CAST(sum(uncollected / 1000000000) AS BIGINT), CAST(sum(uncollected % 1000000000) AS BIGINT), count(pricing)
+FROM (
+    SELECT t.committed_at / 900000000 AS quarter, t.kind, t.request_type, t.key_id, coalesce(t.quantity, 0) AS quantity,
+        t.amount, {given part} AS given, coalesce(t.uncollected, 0) AS uncollected, t.pricing
+    FROM transfer t
+    WHERE t.merchant_id = $1 AND t.seq BETWEEN $2 AND $3
+) moved
+GROUP BY quarter, kind, request_type, key_id;
+
+-- roll_up_usage: add a stretch of a book to its usage; what a charge and a capture take, and a refund gives back
 INSERT INTO usage_quarter AS u (merchant_id, quarter, request_type, requests, cost, refunded)
-SELECT merchant_id, committed_at / 900000000, request_type,
+SELECT CAST($1 AS BIGINT), quarter, request_type,
     sum(CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE quantity END),
     sum(CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE amount END),
     sum(CASE WHEN kind = {Kind.REFUND} THEN amount ELSE 0 END)
-FROM transfer
-WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 AND kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE})
-GROUP BY 1, 2, 3
+FROM {summed in $2}
+WHERE kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE})
+GROUP BY quarter, request_type
 ON CONFLICT (merchant_id, quarter, request_type) DO UPDATE SET
     requests = u.requests + excluded.requests, cost = u.cost + excluded.cost,
     refunded = u.refunded + excluded.refunded;

@@ -7,12 +7,12 @@ ON CONFLICT (merchant_id) DO UPDATE SET seq = m.seq RETURNING seq;
 -- set_hour_mark: write up to which transfer a book was rolled up by hours
 UPDATE usage_hour_mark SET seq = $2 WHERE merchant_id = $1;
 
--- roll_up_hours: sum a stretch of a book up into its hours; what charges and captures take, less what refunds give back
+-- roll_up_hours: add a stretch of a book to its hours; what charges and captures take, less what refunds give back
 INSERT INTO usage_hour AS u (merchant_id, hour, spent)
-SELECT merchant_id, committed_at / 3600000000, sum(CASE WHEN kind = {Kind.REFUND} THEN -amount ELSE amount END)
-FROM transfer
-WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 AND kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE})
-GROUP BY 1, 2
+SELECT CAST($1 AS BIGINT), quarter / 4, sum(CASE WHEN kind = {Kind.REFUND} THEN -amount ELSE amount END)
+FROM {summed in $2}
+WHERE kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE})
+GROUP BY quarter / 4
 ON CONFLICT (merchant_id, hour) DO UPDATE SET spent = u.spent + excluded.spent;
 
 -- spent_by_hour: list what was spent by hour, less what was refunded: what is rolled up, and then what is not yet

@@ -7,30 +7,34 @@ ON CONFLICT (merchant_id) DO UPDATE SET seq = m.seq RETURNING seq;
 -- set_key_mark: write up to which transfer a book was rolled up by key
 UPDATE usage_key_mark SET seq = $2 WHERE merchant_id = $1;
 
--- roll_up_keys: sum a stretch of a book up into its usage by key; what was spent is that of the quarter in which a charge or
--- hold was made, of which what goes back is taken off
+-- roll_up_keys: add a stretch of a book to its usage by key; what was spent is that of the quarter in which a charge or
+-- hold was made
 INSERT INTO usage_key AS u (merchant_id, quarter, key_id, request_type, requests, cost, refunded, spent)
-SELECT merchant_id, quarter, key_id, request_type, sum(requests), sum(cost), sum(refunded), sum(spent)
-FROM (
-    SELECT merchant_id, committed_at / 900000000 AS quarter, key_id, request_type,
-        CASE WHEN kind IN ({Kind.CHARGE}, {Kind.CAPTURE}) THEN coalesce(quantity, 0) ELSE 0 END AS requests,
-        CASE WHEN kind IN ({Kind.CHARGE}, {Kind.CAPTURE}) THEN amount ELSE 0 END AS cost,
-        CASE WHEN kind = {Kind.REFUND} THEN amount ELSE 0 END AS refunded,
-        CASE WHEN kind IN ({Kind.CHARGE}, {Kind.HOLD}) THEN amount ELSE 0 END AS spent
-    FROM transfer
-    WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 AND key_id IS NOT NULL
-        AND kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.HOLD}, {Kind.CAPTURE})
-    UNION ALL
-    SELECT merchant_id, {counted at} / 900000000, key_id, request_type, 0, 0, 0, -amount
-    FROM transfer t
-    WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 AND key_id IS NOT NULL
-        AND kind IN ({Kind.REFUND}, {Kind.RELEASE}, {Kind.EXPIRE})
-) used
-WHERE true
-GROUP BY 1, 2, 3, 4
+SELECT CAST($1 AS BIGINT), quarter, key_id, request_type,
+    sum(CASE WHEN kind IN ({Kind.CHARGE}, {Kind.CAPTURE}) THEN quantity ELSE 0 END),
+    sum(CASE WHEN kind IN ({Kind.CHARGE}, {Kind.CAPTURE}) THEN amount ELSE 0 END),
+    sum(CASE WHEN kind = {Kind.REFUND} THEN amount ELSE 0 END),
+    sum(CASE WHEN kind IN ({Kind.CHARGE}, {Kind.HOLD}) THEN amount ELSE 0 END)
+FROM {summed in $2}
+WHERE key_id IS NOT NULL AND kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.HOLD}, {Kind.CAPTURE})
+GROUP BY quarter, key_id, request_type
 ON CONFLICT (merchant_id, quarter, key_id, request_type) DO UPDATE SET
     requests = u.requests + excluded.requests, cost = u.cost + excluded.cost,
     refunded = u.refunded + excluded.refunded, spent = u.spent + excluded.spent;
+
+-- take_off_keys: take what a stretch of a book gives back off what keys spent, in the quarter in which the charge or hold was
+-- made
+INSERT INTO usage_key AS u (merchant_id, quarter, key_id, request_type, requests, cost, refunded, spent)
+SELECT merchant_id, quarter, key_id, request_type, 0, 0, 0, sum(spent)
+FROM (
+    SELECT merchant_id, {counted at} / 900000000 AS quarter, key_id, request_type, -amount AS spent
+    FROM transfer t
+    WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 AND key_id IS NOT NULL
+        AND kind IN ({Kind.REFUND}, {Kind.RELEASE}, {Kind.EXPIRE})
+) returned
+WHERE true
+GROUP BY merchant_id, quarter, key_id, request_type
+ON CONFLICT (merchant_id, quarter, key_id, request_type) DO UPDATE SET spent = u.spent + excluded.spent;
 
 -- usage_by_key: sum up what is rolled up by key and what is not yet, into buckets of $5 quarters
 SELECT (quarter + CAST($4 AS BIGINT)) / CAST($5 AS BIGINT), key_id, request_type, CAST(sum(requests) AS BIGINT),
