@@ -255,12 +255,16 @@ async def test_hours_begin_at_one_moment_while_an_earlier_server_rolls_up(
         await leave_as_version(HOURS, full, earlier)
         stores, statements = earlier.stores(), sql.statements("postgres")
         async with stranger(earlier.url) as server, stranger(earlier.url) as watcher:
+
+            async def fetch(statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+                return [tuple(row) for row in await server.fetch(statement, *values)]
+
             await server.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             migrating = asyncio.create_task(stores.connector.migrate(NOW))
             await until(lambda: is_waiting_for_a_lock(watcher))
-            ((done,),) = await server.fetch(statements["lock_rolled_up_seq"], ANN)
-            account = rows.account_from_row((await server.fetch(statements["account"], ANN))[0])
-            assert 5 == await BookRollup(server.fetch, statements, account, 5).usage(done)
+            ((done,),) = await fetch(statements["lock_rolled_up_seq"], ANN)
+            account = rows.account_from_row((await fetch(statements["account"], ANN))[0])
+            assert 5 == await BookRollup(fetch, statements, account, 5).usage(done)
             await server.execute("COMMIT")
             assert "0022_usage_hours" in await migrating
         await stores.connector.open()
