@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import uvloop
@@ -48,6 +48,7 @@ from benchmarks.results import (
 from benchmarks.simulation.costs import costs_of
 from benchmarks.simulation.events import simulate_all
 from benchmarks.simulation.model import Assumptions
+from benchmarks.tigerbeetle import find_tigerbeetle
 from benchmarks.workload import MERCHANTS_DEFAULT
 
 RESULTS_FOLDER: Final = Path(__file__).parent / "results"
@@ -55,6 +56,8 @@ SUMMARY_PICTURES: Final = ("charges", "batches")
 GROWTH_TRANSFERS: Final = 1_000_000
 LARGE_TRANSFERS: Final = 100_000_000
 MERCHANTS_QUICK: Final = 1_000
+
+_Results = TypeVar("_Results", bound=Struct)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -196,6 +199,7 @@ def _run_comparison(
 
 
 def _run_against(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
+    peer = find_tigerbeetle()
     other = against.install(options.against)
     measured = against.measure(
         other,
@@ -204,9 +208,20 @@ def _run_against(options: argparse.Namespace, plan: Plan, engines: Sequence[Engi
         connections=plan.connections,
         rounds=plan.rounds,
         seconds=plan.seconds,
+        peer=peer,
     )
-    found = AgainstResults(machine, plan, other.commit(), measured)
-    _tell(options, found, f"against-{machine.short_id}", "against", report.against_parts(found), iter(()))
+    found = AgainstResults(
+        machine=machine,
+        plan=plan,
+        other=other.commit(),
+        against=measured.against,
+        clients=measured.clients,
+        reads=measured.reads,
+        tigerbeetle="" if peer is None else peer.version,
+    )
+    kept = _kept(f"large-{machine.short_id}", LargeResults)
+    parts = report.against_parts(found, None if kept is None else kept.large)
+    _tell(options, found, f"against-{machine.short_id}", "against", parts, iter(()))
 
 
 def _run_gateways(options: argparse.Namespace, plan: Plan) -> None:
@@ -310,8 +325,12 @@ def _growth_name(machine: Machine) -> str:
 
 def _growth_of(machine: Machine) -> GrowthResults | None:
     """Read what an earlier run of growth on this kind of machine has left."""
-    path = RESULTS_FOLDER / f"{_growth_name(machine)}.json"
-    return msgspec.json.decode(path.read_bytes(), type=GrowthResults) if path.exists() else None
+    return _kept(_growth_name(machine), GrowthResults)
+
+
+def _kept(name: str, kind: type[_Results]) -> _Results | None:
+    path = RESULTS_FOLDER / f"{name}.json"
+    return msgspec.json.decode(path.read_bytes(), type=kind) if path.exists() else None
 
 
 def _with_simulation(measured: Results) -> Results:

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import uvloop
 from msgspec import Struct
 
-from benchmarks import ledgers, over_http
+from benchmarks import apps, books, clients, ledgers, over_http
 from benchmarks.footprint import serve_arguments
 from benchmarks.ledgers import Engine, Facts, Verified
 from benchmarks.over_http import BATCH_CONNECTIONS, BESIDE, Case, Sample, Subject
 from benchmarks.report import progress
-from benchmarks.results import AgainstResult
-from benchmarks.rounds import figure
-from benchmarks.serving import running
+from benchmarks.results import AgainstResult, Comparison, ReadResult
+from benchmarks.rounds import figure, ratio
+from benchmarks.serving import running, serving
+from benchmarks.tigerbeetle import TigerbeetleProgram, serving_tigerbeetle
 from benchmarks.workload import Population
 
 THIS: Final = "this"
@@ -123,20 +125,54 @@ def measure(
     connections: Sequence[int],
     rounds: int,
     seconds: float,
-) -> list[AgainstResult]:
-    """Measure both on each engine in alternating rounds, and verify every ledger in the end."""
-    found: list[AgainstResult] = []
+    peer: TigerbeetleProgram | None = None,
+) -> Comparison:
+    """Measure both on each engine in alternating rounds, and verify every ledger in the end.
+
+    Balances of this checkout on SQLite are held to a server that does nothing, callers of its client to as many
+    connections and, where there is a `peer`, to that one's; and books of its ledger on SQLite are read whole.
+    """
+    found = Comparison([], [], [])
+    many = connections[min(1, len(connections) - 1)]
     for engine in engines:
         with contextlib.ExitStack() as stack:
             subjects = [
                 (checkout, url, stack.enter_context(_serving(checkout, url, merchants)))
                 for checkout, url in ((checkout, engine.create()) for checkout in (this(), other))
             ]
+            _, url, mine = subjects[0]
+            ceiling = _ceiling(stack, url, mine) if engine.name == "sqlite" else None
             progress(f"measuring both on {engine.name}")
-            found += _rounds(engine.name, [subject for _, _, subject in subjects], cases(connections), rounds, seconds)
-        for checkout, url, subject in subjects:
-            checkout.verify(url, subject)
+            both = [subject for _, _, subject in subjects]
+            found.against.extend(_rounds(engine.name, both, ceiling, cases(connections), rounds, seconds))
+            other_client: Subject | None = None
+            if peer is not None:
+                other_client = stack.enter_context(serving_tigerbeetle(peer, mine.population, engine.folder))
+            progress(f"measuring callers on {engine.name}")
+            callers = clients.measure(mine, other_client, callers=many, rounds=rounds, seconds=seconds)
+            found.clients.extend(msgspec.structs.replace(each, subject=engine.name) for each in callers)
+        for checkout, checked, subject in subjects:
+            checkout.verify(checked, subject)
+        if engine.name == "sqlite":
+            progress("reading books")
+            read = uvloop.run(books.read(url, mine.population.members[0].merchant_id, rounds))
+            found.reads.extend(_read(engine.name, what, passes) for what, passes in read.items())
     return found
+
+
+def _ceiling(stack: contextlib.ExitStack, url: str, mine: Subject) -> Subject:
+    server = stack.enter_context(serving(apps.CEILING, url))
+    return Subject(over_http.CEILING, server, mine.population, whats=frozenset({"balance"}))
+
+
+def _read(engine: str, what: str, passes: Sequence[books.Read]) -> ReadResult:
+    return ReadResult(
+        engine=engine,
+        what=what,
+        lines=passes[0].lines,
+        per_second=figure((each.per_second for each in passes), digits=4),
+        megabytes=max(each.megabytes for each in passes),
+    )
 
 
 @contextlib.contextmanager
@@ -149,15 +185,21 @@ def _serving(checkout: Checkout, url: str, merchants: int) -> Iterator[Subject]:
 
 
 def _rounds(
-    engine: str, subjects: Sequence[Subject], asked: Sequence[Case], rounds: int, seconds: float
+    engine: str,
+    subjects: Sequence[Subject],
+    ceiling: Subject | None,
+    asked: Sequence[Case],
+    rounds: int,
+    seconds: float,
 ) -> Iterator[AgainstResult]:
     samples: dict[tuple[Case, str], list[Sample]] = {}
     for number in range(rounds):
         for case in asked:
+            limit = over_http.sample(ceiling, case, seconds) if ceiling and ceiling.takes(case) else None
             for subject in subjects[:: 1 if number % 2 == 0 else -1]:
                 charged = samples.get((Case("charge", case.variant, case.connections), subject.name))
                 pace = charged[-1].per_second if charged else 0.0
-                found = over_http.sample(subject, case, seconds, charges_per_second=pace)
+                found = over_http.sample(subject, case, seconds, limit, pace)
                 samples.setdefault((case, subject.name), []).append(found)
     for case in asked:
         mine, theirs = samples[case, THIS], samples[case, OTHER]
@@ -166,13 +208,8 @@ def _rounds(
             engine,
             over_http.result(THIS, case, mine),
             over_http.result(OTHER, case, theirs),
-            per_second=figure(_ratio(it.per_second, that.per_second) for it, that in pairs),
-            server_us=figure(_ratio(it.server_us, that.server_us) for it, that in pairs),
-            p50=figure(_ratio(it.latencies_ms[0], that.latencies_ms[0]) for it, that in pairs),
-            p99_of_p50=figure(_ratio(it.latencies_ms[2], it.latencies_ms[0]) for it in mine),
+            per_second=figure(ratio(it.per_second, that.per_second) for it, that in pairs),
+            server_us=figure(ratio(it.server_us, that.server_us) for it, that in pairs),
+            p50=figure(ratio(it.latencies_ms[0], that.latencies_ms[0]) for it, that in pairs),
+            p99_of_p50=figure(ratio(it.latencies_ms[2], it.latencies_ms[0]) for it in mine),
         )
-
-
-def _ratio(over: float, under: float) -> float:
-    """Divide, where a round so short that nothing came through counts as none."""
-    return over / under if under else 0.0

@@ -23,16 +23,25 @@ from farebox.service.statements.reader import Selection
 
 TRANSFERS: Final = 300_000
 ROUNDS: Final = 5
+VERIFY: Final = "verify"
+EXPORT_JSON: Final = "export, lines of JSON"
+EXPORT_CSV: Final = "export, CSV"
+
 _MEGABYTE: Final = 1_000_000
 
 
 class Read(Struct, frozen=True):
-    """One pass over books: how many lines it had, and what that took."""
+    """One pass over books: how many lines it had, and what that took, of processor time."""
 
     lines: int
     seconds: float
     megabytes: float
     """By how much more memory the process had at its most than when it began."""
+
+    @property
+    def per_second(self) -> float:
+        """Lines for each second of processor time."""
+        return self.lines / self.seconds
 
 
 def main() -> None:
@@ -48,21 +57,22 @@ def main() -> None:
         ledgers.engine(options.engine, Path(folder)) as engine,
     ):
         filled = asyncio.run(fill(engine, options.transfers, options.merchants))
-        for line in asyncio.run(_measured(filled.url, filled.population.members[0].merchant_id, options.rounds)):
+        for line in _lines(asyncio.run(read(filled.url, filled.population.members[0].merchant_id, options.rounds))):
             print(line)
 
 
-async def _measured(url: str, merchant_id: int, rounds: int) -> list[str]:
+async def read(url: str, merchant_id: int, rounds: int) -> dict[str, list[Read]]:
+    """Verify a ledger, and export a merchant's statement as lines of JSON and as CSV, so many times each."""
     found: dict[str, list[Read]] = {}
     async with ledgers.opened(url) as farebox:
         for _ in range(rounds):
-            found.setdefault("verify", []).append(await _verified(farebox))
+            found.setdefault(VERIFY, []).append(await _verified(farebox))
             statement = farebox.services.statements
             lines = await statement.export_lines(merchant_id, start=None, end=None)
-            found.setdefault("export, lines of JSON", []).append(await _exported(lines))
+            found.setdefault(EXPORT_JSON, []).append(await _exported(lines))
             table = await statement.export_csv(merchant_id, Selection())
-            found.setdefault("export, CSV", []).append(await _exported(table))
-    return [*_lines(found)]
+            found.setdefault(EXPORT_CSV, []).append(await _exported(table))
+    return found
 
 
 async def _verified(farebox: Farebox) -> Read:
@@ -87,7 +97,7 @@ def _memory() -> float:
 def _lines(found: dict[str, list[Read]]) -> Iterator[str]:
     yield "of processor time: median (lowest to highest)"
     for what, reads in found.items():
-        rates = sorted(it.lines / it.seconds for it in reads)
+        rates = sorted(it.per_second for it in reads)
         yield (
             f"{what:22} {statistics.median(rates):9,.0f} a second ({rates[0]:,.0f} to {rates[-1]:,.0f}), "
             f"{reads[0].lines:,} lines, {max(it.megabytes for it in reads):.0f} MB more memory at most"

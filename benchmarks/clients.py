@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from benchmarks.client_load import ClientOrder
 from benchmarks.over_http import Case, Subject, acknowledge
-from benchmarks.rounds import Figure, figure
+from benchmarks.rounds import Figure, figure, ratio
 from benchmarks.serving import Measured, put_load
 from benchmarks.workload import VARIANTS, Variant, draws
 
@@ -109,13 +109,13 @@ def _result(subject: Subject, way: str, case: Case, found: Mapping[str, list[_Sa
         way=way,
         callers=case.connections,
         per_second=figure((each.per_second for each in samples), 4),
-        of_connections=figure(each.per_second / other.per_second for each, other in pairs),
+        of_connections=figure(ratio(each.per_second, other.per_second) for each, other in pairs),
         server_us=figure(each.server_us for each in samples),
         client_share=figure(each.client_share for each in samples),
         p50_ms=figure(each.p50_ms for each in samples),
         p99_ms=figure(each.p99_ms for each in samples),
-        p99_of_connections=figure(each.p99_ms / other.p99_ms for each, other in pairs),
+        p99_of_connections=figure(ratio(each.p99_ms, other.p99_ms) for each, other in pairs),
         of_peer=None
         if peers is None
-        else figure(each.per_second / peer.per_second for each, peer in zip(samples, peers, strict=True)),
+        else figure(ratio(each.per_second, peer.per_second) for each, peer in zip(samples, peers, strict=True)),
     )

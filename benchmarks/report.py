@@ -23,6 +23,7 @@ from benchmarks.results import (
     MemoryResults,
     ObserveResults,
     PricesResults,
+    ReadResult,
     Results,
     SavingsResults,
 )
@@ -77,9 +78,13 @@ def _head(results: Results) -> Iterator[str]:
         f"load average {results.load_averages[0]:.2f} before, {results.load_averages[1]:.2f} after"
     )
     if results.tigerbeetle:
-        yield f"tigerbeetle {results.tigerbeetle}, one replica, by its Python client"
+        yield _tigerbeetle(results.tigerbeetle)
     disk = results.synced_appends_per_second
     yield f"disk        {spread(disk)} appends of 4 KiB with fdatasync a second, {results.machine.file_system}"
+
+
+def _tigerbeetle(version: str) -> str:
+    return f"tigerbeetle {version}, one replica, by its Python client"
 
 
 def _machine(machine: Machine) -> Iterator[str]:
@@ -235,13 +240,23 @@ def _shapes(found: Sequence[ShapeResult], of_first: str) -> Iterator[str]:
     yield from table(header, rows)
 
 
-def against_parts(found: AgainstResults) -> list[Iterator[str]]:
+def against_parts(found: AgainstResults, large: Large | None) -> list[Iterator[str]]:
     """Render a comparison with another checkout, table by table."""
+    head = [f"other       {found.other}"]
+    if found.tigerbeetle:
+        head.append(_tigerbeetle(found.tigerbeetle))
     return [
-        itertools.chain(_machine(found.machine), [f"other       {found.other}"]),
-        targets.lines(targets.of_checkouts(found.against)),
+        itertools.chain(_machine(found.machine), head),
+        targets.lines(targets.of_checkouts(found, large)),
         _against(found.against),
+        _clients(found.clients),
+        _reads(found.reads),
     ]
+
+
+def _reads(found: Sequence[ReadResult]) -> Iterator[str]:
+    rows = [(it.what, it.engine, f"{it.lines:,}", spread(it.per_second), f"{it.megabytes:.0f}") for it in found]
+    yield from table(("books read", "on", "lines", "a second of processor time", "MB more at most"), rows)
 
 
 def _against(found: Sequence[AgainstResult]) -> Iterator[str]:

@@ -149,6 +149,24 @@ class AgainstResult(Struct, frozen=True):
     """How many times its own p50 this checkout's p99 is."""
 
 
+class ReadResult(Struct, frozen=True):
+    """Whole books read by this checkout, in process: lines for each second of processor time, and memory beside."""
+
+    engine: str
+    what: str
+    lines: int
+    per_second: Figure
+    megabytes: float
+
+
+class Comparison(Struct, frozen=True):
+    """Two checkouts in the same rounds, and what else this one is held to on the same ledgers."""
+
+    against: list[AgainstResult]
+    clients: list[ClientResult]
+    reads: list[ReadResult]
+
+
 class AgainstResults(Struct, frozen=True):
     """This checkout against another one, which `other` names by its commit."""
 
@@ -156,6 +174,10 @@ class AgainstResults(Struct, frozen=True):
     plan: Plan
     other: str
     against: list[AgainstResult]
+    clients: list[ClientResult] = []
+    reads: list[ReadResult] = []
+    tigerbeetle: str = ""
+    """As in `Results`."""
 
 
 class GatewayResult(Struct, frozen=True):

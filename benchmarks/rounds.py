@@ -21,5 +21,10 @@ def figure(values: Iterable[float], digits: int = 3) -> Figure:
     return Figure(median, lowest, highest)
 
 
+def ratio(over: float, under: float) -> float:
+    """Divide, where a round so short that nothing came through counts as none."""
+    return over / under if under else 0.0
+
+
 def _rounded(value: float, digits: int) -> float:
     return float(f"{value:.{digits}g}")

@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from benchmarks import pgbench
+from benchmarks.books import VERIFY
 from benchmarks.clients import SHARING, ClientResult
 from benchmarks.growth import GrowthResults
 from benchmarks.large import Large
 from benchmarks.ledgers import ENGINES
 from benchmarks.over_http import BASELINE, BATCH_CONNECTIONS, BESIDE, TIGERBEETLE, What
-from benchmarks.results import AgainstResult, Results
+from benchmarks.results import AgainstResult, AgainstResults, ReadResult, Results
 from benchmarks.tables import number, table
 from benchmarks.workload import VARIANTS, Variant
 
@@ -118,8 +120,11 @@ def of_clients(found: Sequence[ClientResult]) -> list[Target]:
     ]
 
 
-def of_checkouts(found: Sequence[AgainstResult]) -> list[Target]:
-    """Hold this checkout to what it is to be of the one from which the aims were set."""
+def of_checkouts(found: AgainstResults, large: Large | None) -> list[Target]:
+    """Hold this checkout to what it is to be of the one from which the aims were set, and to all else it aims at.
+
+    A very large ledger is measured in a run of its own.
+    """
     aims = {
         **{("sqlite", "charge", "spread", count): 1.35 for count in (64, 256)},
         **{("sqlite", "charge", "hot", count): 1.25 for count in (64, 256)},
@@ -129,7 +134,23 @@ def of_checkouts(found: Sequence[AgainstResult]) -> list[Target]:
         **{("postgres", "batch", variant, BATCH_CONNECTIONS): 1.3 for variant in VARIANTS},
         **{("postgres", "charge", variant, 64): 1.3 for variant in VARIANTS},
     }
-    return [target for it in found for target in _of_checkouts(it, aims)]
+    return [
+        *(target for it in found.against for target in _of_checkouts(it, aims)),
+        *of_clients(found.clients),
+        *(_reading(it) for it in found.reads),
+        *([] if large is None else [_at_size(target, large.size.transfers) for target in of_large(large)]),
+    ]
+
+
+def _reading(it: ReadResult) -> Target:
+    name = f"{it.what}, {_NAMES[it.engine]}"
+    if it.what == VERIFY:
+        return _verifying(name, it.per_second.median)
+    return Target(name, 200_000, it.per_second.median, "lines a second and core")
+
+
+def _at_size(target: Target, transfers: int) -> Target:
+    return msgspec.structs.replace(target, name=f"{target.name}, at {transfers:,} transfers")
 
 
 def _of_checkouts(it: AgainstResult, aims: Mapping[tuple[str, str, str, int], float]) -> Iterator[Target]:
@@ -138,6 +159,10 @@ def _of_checkouts(it: AgainstResult, aims: Mapping[tuple[str, str, str, int], fl
     name = f"{case.what}, {case.variant}, {_NAMES[it.engine]}, {case.connections} connections"
     if aim is not None:
         yield Target(name, aim, it.per_second.median, "x other")
+    if it.engine == "sqlite" and case.what == "balance":
+        yield Target(name, 0.7, case.of_ceiling.median, "x ceiling")
+    if it.engine == "sqlite" and case.what == BESIDE:
+        yield Target(f"{name}, p99", 8, case.p99_ms.median, "ms", is_limit=True)
     if case.what == "charge" and case.connections == 1:
         yield Target(f"{name}, p50", 0.85, it.p50.median, "x other", is_limit=True)
     if (it.engine, case.what, case.variant, case.connections) == ("sqlite", "charge", "spread", 64):

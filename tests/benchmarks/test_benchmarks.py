@@ -232,18 +232,27 @@ def test_two_checkouts_are_measured_in_turn(tmp_path: Path, monkeypatch: pytest.
     """The other one is this one again, by another name: what is to be installed for one is there already."""
     other = against.Checkout(against.OTHER, ROOT, sys.executable)
     monkeypatch.setattr(against, "install", lambda folder: other)
-    printed = _printed(*TINY, "--against", str(tmp_path), "--engine", "sqlite", "--results", str(tmp_path))
+    with likeness_of_tigerbeetle(tmp_path):
+        printed = _printed(*TINY, "--against", str(tmp_path), "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("against-*.json")
     found = msgspec.json.decode(path.read_bytes(), type=AgainstResults)
     measured = {("charge", "spread"), ("charge", "hot"), ("balance", "spread"), ("balance beside charges", "spread")}
     measured |= {("batch", "hot"), ("batch", "spread")}
+    assert ({*clients.WAYS, clients.PEER}, "0.17.8") == ({it.way for it in found.clients}, found.tigerbeetle)
+    assert [books.VERIFY, books.EXPORT_JSON, books.EXPORT_CSV] == [it.what for it in found.reads]
+    assert all(it.per_second.median > 0 < it.lines for it in found.reads)
     assert measured == {(it.this.what, it.this.variant) for it in found.against}
     for it in found.against:
         assert ({}, {}) == (it.this.failures, it.other.failures)
         if it.other.per_second.median:
             ratio = it.this.per_second.median / it.other.per_second.median
             assert it.per_second.median == pytest.approx(ratio, rel=0.01)
-    assert "at least 1.8 x other" in printed
+    for aim in (
+        *("at least 1.8 x other", "at least 0.7 x ceiling", "at most 8 ms", "at least 3 x 4 connections"),
+        *("at least 4 x 4 callers of TigerBeetle's client", "at least 300,000 transfers a second and core"),
+        "at least 200,000 lines a second and core",
+    ):
+        assert aim in printed
 
 
 @pytest.mark.parametrize(("folder", "words"), [("", "no checkout of Farebox"), (ROOT, "is this checkout")])
