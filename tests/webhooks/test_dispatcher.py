@@ -299,6 +299,19 @@ async def test_the_operators_destination_is_disabled_too_and_staff_who_set_such_
         await warnings.compose(mail, login, "<mail@farebox.example>")
 
 
+async def test_what_was_taken_up_as_its_destination_was_disabled_is_given_up_as_the_others_are(
+    ann: Stores, clock: HeldClock
+) -> None:
+    await tell(ann)
+    disabled = "UPDATE destination SET state = 3, disabled_at = 1, disabled_reason = '410 gone'"
+    await ann.connector.run_in_transaction(lambda fetch: fetch(disabled))
+    script = Script()
+    await drained(ann, script, clock)
+    (delivery,) = (await deliveries(ann)).values()
+    assert (DeliveryState.GIVEN_UP, []) == (delivery.state, script.tried)
+    assert "the destination was disabled" == delivery.last_error
+
+
 @pytest.mark.parametrize("way", ["off", "deleted"])
 async def test_what_waits_for_a_destination_that_is_off_or_gone_is_withdrawn(
     ann: Stores, clock: HeldClock, way: str

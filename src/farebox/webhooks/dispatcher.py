@@ -19,6 +19,7 @@ from farebox.core.alerts import EVENT_TYPES
 from farebox.service.clock import Clock
 from farebox.storage.destination_records import Destination, DestinationState
 from farebox.storage.messages.queue import (
+    DISABLED,
     HELD_ATTEMPTS_MAX,
     AttemptResult,
     DestinationHealth,
@@ -235,6 +236,10 @@ class DestinationDispatcher(DeliveryLoop[OutgoingMessage]):
     async def _attempt(self, item: OutgoingMessage) -> OutgoingMessage:
         message, began_at = item.message, self._clock.now()
         destination = message.destination
+        if destination is not None and destination.state == DestinationState.DISABLED:
+            # Another message was the last straw while this one was taken up: it is given up with those that wait.
+            delivery = replace(message.delivery, state=DeliveryState.GIVEN_UP, last_error=DISABLED)
+            return OutgoingMessage(OwedMessage(delivery, destination))
         if destination is None or destination.state != DestinationState.ON:
             reason = "the destination was deleted" if destination is None else "the destination was turned off"
             _log.info("%s is withdrawn: %s", self._name(item), reason)

@@ -25,6 +25,9 @@ from farebox.storage.subject import SubjectStore
 HELD_ATTEMPTS_MAX: Final = 8
 """How many attempts hold up a lane. The indexes of the table know the number, too."""
 
+DISABLED: Final = "the destination was disabled"
+"""The error of a message that is given up since its destination is."""
+
 Key = tuple[int, int, int, int]
 """A delivery's merchant, alert, channel and recipient."""
 
@@ -156,7 +159,7 @@ class MessageQueueStore(SubjectStore):
     async def _disable(self, fetch: Fetch, destination: Destination, reason: str, now: int) -> bool:
         if not await fetch(self._sql["disable_destination"], destination.destination_id, now, reason):
             return False
-        await fetch(self._sql["give_up_deliveries"], destination.channel, destination.destination_id)
+        await fetch(self._sql["give_up_deliveries"], destination.channel, destination.destination_id, DISABLED)
         return True
 
 

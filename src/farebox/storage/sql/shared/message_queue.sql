@@ -85,8 +85,8 @@ UPDATE destination SET state = {DestinationState.DISABLED}, disabled_at = $2, di
 WHERE destination_id = $1 AND state = {DestinationState.ON}
 RETURNING destination_id;
 
--- give_up_deliveries: give up all that waits for a destination
-UPDATE delivery SET state = {DeliveryState.GIVEN_UP}, last_error = 'the destination was disabled'
+-- give_up_deliveries: give up all that waits for a destination, for a reason
+UPDATE delivery SET state = {DeliveryState.GIVEN_UP}, last_error = $3
 WHERE channel = $1 AND recipient_id = $2 AND state = {DeliveryState.WAITING};
 
 -- forget_attempts: forget attempts of before a time, about so many at most
