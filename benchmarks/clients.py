@@ -6,10 +6,10 @@ from typing import Final
 from msgspec import Struct
 
 from benchmarks.client_load import ClientOrder
-from benchmarks.over_http import Case, Subject, acknowledge
+from benchmarks.over_http import WARM_UP_PART, Case, Subject, acknowledge
 from benchmarks.rounds import Figure, figure, ratio
 from benchmarks.serving import Measured, put_load
-from benchmarks.workload import VARIANTS, Variant, draws
+from benchmarks.workload import VARIANTS, Variant, choices
 
 CONNECTIONS: Final = "connections of the load generator"
 SHARING: Final = "callers of a client, sharing requests"
@@ -17,7 +17,6 @@ ALONE: Final = "callers of a client, each by itself"
 WAYS: Final = (CONNECTIONS, SHARING, ALONE)
 PEER: Final = "callers of TigerBeetle's client"
 
-_WARM_UP_PART: Final = 0.2
 _MICROSECONDS: Final = 1e6
 
 
@@ -71,16 +70,15 @@ def _charge(subject: Subject, variant: Variant, way: str, callers: int, seconds:
     if way in (CONNECTIONS, PEER):
         return subject.put(Case("charge", variant, callers), seconds)
     population = subject.population
-    drawn = draws(len(population.members), variant)
-    places = {key: at for at, key in enumerate(dict.fromkeys((each.place, each.request_type) for each in drawn))}
+    chosen = choices(len(population.members), variant)
     sent = ClientOrder(
         port=subject.server.port,
         seconds=seconds,
-        warm_up_seconds=seconds * _WARM_UP_PART,
+        warm_up_seconds=seconds * WARM_UP_PART,
         callers=callers,
         service_key=population.service_key,
-        requests=[(population.members[place].key, kind) for place, kind in places],
-        sequence=[places[each.place, each.request_type] for each in drawn],
+        requests=[(population.members[each.place].key, each.request_type) for each in chosen.distinct],
+        sequence=chosen.sequence,
         is_batching=way == SHARING,
     )
     return put_load(sent, subject.server, subject.database_pid, program="benchmarks.client_load")

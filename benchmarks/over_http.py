@@ -12,7 +12,7 @@ from benchmarks.ledgers import Acknowledged
 from benchmarks.load import Order, Report, Stream, StreamReport
 from benchmarks.rounds import Figure, figure
 from benchmarks.serving import Measured, Server, put_load
-from benchmarks.workload import Population, Variant, batch_head, charge_body, charge_request, draws, read_request
+from benchmarks.workload import Population, Variant, batch_head, charge_body, charge_request, choices, read_request
 from farebox.service.parsing import parse_amount
 
 What = Literal["balance", "balance beside charges", "statement", "usage", "charge", "batch"]
@@ -165,16 +165,15 @@ def order(population: Population, case: Case, port: int, seconds: float, *, char
 
 
 def _stream(population: Population, case: Case) -> Stream:
-    drawn = draws(len(population.members), case.variant)
-    places = {key: at for at, key in enumerate(dict.fromkeys((it.place, it.request_type) for it in drawn))}
+    chosen = choices(len(population.members), case.variant)
     members, service_key = population.members, population.service_key
-    stream = Stream(case.connections, [], [places[it.place, it.request_type] for it in drawn])
+    stream = Stream(case.connections, [], chosen.sequence)
     if case.what in _PATHS:
-        stream.requests = [(read_request(members[place], _PATHS[case.what]), "") for place, _ in places]
+        stream.requests = [(read_request(members[it.place], _PATHS[case.what]), "") for it in chosen.distinct]
     elif case.what == "charge":
-        stream.requests = [charge_request(members[place], name, service_key) for place, name in places]
+        stream.requests = [charge_request(members[it.place], it.request_type, service_key) for it in chosen.distinct]
     else:
-        stream.requests = [charge_body(members[place], name) for place, name in places]
+        stream.requests = [charge_body(members[it.place], it.request_type) for it in chosen.distinct]
         stream.batch_head, stream.batch = batch_head(service_key), BATCH_CHARGES
         stream.has_random_keys = case.variant == "spread"
     return stream

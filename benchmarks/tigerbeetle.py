@@ -27,7 +27,7 @@ from benchmarks.over_http import BATCH_CHARGES, TIGERBEETLE, WARM_UP_PART, Case,
 from benchmarks.report import progress
 from benchmarks.serving import ROOT, Measured, Server, ServerFailed, free_port, put_load
 from benchmarks.tigerbeetle_orders import Fill, Load, Order, Sum
-from benchmarks.workload import FUNDS_MICROS, PRICES, Population, draws
+from benchmarks.workload import FUNDS_MICROS, PRICES, Population, choices
 from farebox.core.money import format_amount
 from farebox.service.parsing import parse_amount
 
@@ -58,8 +58,7 @@ class TigerbeetleSubject(Subject):
 
     def put(self, case: Case, seconds: float, *, charges_per_second: float = 0.0) -> Measured:
         """Charge as the case says; its connections are callers of one client."""
-        drawn = draws(len(self.population.members), case.variant)
-        places = {key: at for at, key in enumerate(dict.fromkeys((it.place, it.request_type) for it in drawn))}
+        chosen = choices(len(self.population.members), case.variant)
         codes = {name: code for code, name in enumerate(PRICES, 1)}
         is_batch = case.what == "batch"
         order = Load(
@@ -68,8 +67,10 @@ class TigerbeetleSubject(Subject):
             warm_up_seconds=seconds * WARM_UP_PART,
             callers=case.connections,
             batch=BATCH_CHARGES if is_batch else 1,
-            charges=[(place + 1, parse_amount(PRICES[name]), codes[name]) for place, name in places],
-            sequence=[places[it.place, it.request_type] for it in drawn],
+            charges=[
+                (it.place + 1, parse_amount(PRICES[it.request_type]), codes[it.request_type]) for it in chosen.distinct
+            ],
+            sequence=chosen.sequence,
             has_random_ids=is_batch and case.variant == "spread",
         )
         return put_load(order, self.server, None, program=_PROGRAM)

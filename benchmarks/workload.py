@@ -81,6 +81,20 @@ def draws(merchants: int, variant: Variant) -> list[Draw]:
     return [Draw(place, request_type) for place, request_type in zip(places, types, strict=True)]
 
 
+class Choices(Struct, frozen=True):
+    """The draws of a variant, each different one once, and the places of all of them in their order."""
+
+    distinct: list[Draw]
+    sequence: list[int]
+
+
+def choices(merchants: int, variant: Variant) -> Choices:
+    """Draw, and tell each choice once, so that what is sent for it is rendered once."""
+    drawn = draws(merchants, variant)
+    places = {draw: place for place, draw in enumerate(dict.fromkeys(drawn))}
+    return Choices([*places], [places[draw] for draw in drawn])
+
+
 def charges(population: Population, variant: Variant) -> Iterator[Charge]:
     """Yield charges without end, as the API would make them: a service's key, the merchant named by its own."""
     service = api_keys.parse_key(population.service_key)
