@@ -20,7 +20,7 @@ from typing import Final
 import psutil
 import pytest
 
-from farebox.cli.demo import PORT_DEFAULT
+from farebox.cli.demo import PORT_DEFAULT, endings_waiting
 from tests.cli.shell import Shell
 from tests.support import plain_http
 from tests.support.app_client import Reply, check_envelope
@@ -200,6 +200,19 @@ def test_a_demo_can_be_ended_while_it_still_writes_its_history_by_closing_its_te
         demo.shown("^Writing 10 days of history")
         assert 0 == demo.interrupt(signal.SIGHUP)
         _check_gone(demo, [])
+
+
+def test_what_must_not_be_interrupted_is_done_before_an_ending_comes() -> None:
+    done = []
+
+    def interrupted() -> None:
+        with endings_waiting():
+            signal.raise_signal(signal.SIGINT)
+            done.append("made")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert ["made"] == done
 
 
 def test_with_json_a_script_learns_where_everything_is(tmp_path: Path, free_port: int) -> None:

@@ -85,6 +85,8 @@ _CREDIT_DAYS_LEFT: Final = 21
 _BUDGET: Final = {"day": "5", "month": "100"}
 """What the first merchant's nightly jobs may spend."""
 
+_ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
 STAFF: Final = "sam@farebox.example"
 PASSWORD: Final = "open the demo"  # noqa: S105 - everybody's, of a database that is thrown away.
 
@@ -141,8 +143,18 @@ def _ignore(_signal: int, _frame: FrameType | None) -> None:
     """Do nothing; SIG_IGN would make Python complain about a signal that came already."""
 
 
+@contextmanager
+def endings_waiting() -> Iterator[None]:
+    """Let signals to end wait until the end of the `with` block."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
+
+
 def _handle_endings(handler: Callable[[int, FrameType | None], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in _ENDINGS:
         signal.signal(number, handler)
 
 
@@ -150,8 +162,12 @@ def _run(folder: Path, port: int | None, *, is_json: bool) -> None:
     chosen = _choose_port(port, is_json=is_json)
     settings = Settings.of(database_url=f"sqlite:///{folder / 'farebox.db'}")
     click.echo(f"Writing {HISTORY_DAYS} days of history ...")
-    # asyncio ends well when Ctrl-C is pressed, if nobody else handles that.
-    seeded = asyncio.run(seed(settings))
+    # asyncio ends well when Ctrl-C is pressed, if nobody else handles that, but not while it makes its loop.
+    runner = asyncio.Runner()
+    with endings_waiting():
+        runner.get_loop()
+    with runner:
+        seeded = runner.run(seed(settings))
     _handle_endings(_interrupt_once)
     with _server(folder, settings, chosen) as process:
         _await_ready(process, chosen)
