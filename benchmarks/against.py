@@ -12,14 +12,14 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from benchmarks import apps, books, clients, ledgers, over_http
+from benchmarks import books, clients, ledgers, over_http
 from benchmarks.footprint import serve_arguments
 from benchmarks.ledgers import Engine, Facts, Verified
 from benchmarks.over_http import BATCH_CONNECTIONS, BESIDE, Case, Sample, Subject
 from benchmarks.report import progress
 from benchmarks.results import AgainstResult, Comparison, ReadResult
 from benchmarks.rounds import figure, ratio
-from benchmarks.serving import running, serving
+from benchmarks.serving import running
 from benchmarks.tigerbeetle import TigerbeetleProgram, serving_tigerbeetle
 from benchmarks.workload import Population
 
@@ -141,7 +141,9 @@ def measure(
                 for checkout, url in ((checkout, engine.create()) for checkout in (this(), other))
             ]
             _, url, mine = subjects[0]
-            ceiling = _ceiling(stack, url, mine) if engine.name == "sqlite" else None
+            ceiling: Subject | None = None
+            if engine.name == "sqlite":
+                ceiling = stack.enter_context(over_http.serving_ceiling(url, mine.population))
             progress(f"measuring both on {engine.name}")
             both = [subject for _, _, subject in subjects]
             found.against.extend(_rounds(engine.name, both, ceiling, cases(connections), rounds, seconds))
@@ -158,11 +160,6 @@ def measure(
             read = uvloop.run(books.read(url, mine.population.members[0].merchant_id, rounds))
             found.reads.extend(_read(engine.name, what, passes) for what, passes in read.items())
     return found
-
-
-def _ceiling(stack: contextlib.ExitStack, url: str, mine: Subject) -> Subject:
-    server = stack.enter_context(serving(apps.CEILING, url))
-    return Subject(over_http.CEILING, server, mine.population, whats=frozenset({"balance"}))
 
 
 def _read(engine: str, what: str, passes: Sequence[books.Read]) -> ReadResult:
@@ -195,7 +192,7 @@ def _rounds(
     samples: dict[tuple[Case, str], list[Sample]] = {}
     for number in range(rounds):
         for case in asked:
-            limit = over_http.sample(ceiling, case, seconds) if ceiling and ceiling.takes(case) else None
+            limit = over_http.sample(ceiling, case, seconds) if ceiling and case.what == "balance" else None
             for subject in subjects[:: 1 if number % 2 == 0 else -1]:
                 charged = samples.get((Case("charge", case.variant, case.connections), subject.name))
                 pace = charged[-1].per_second if charged else 0.0

@@ -14,7 +14,7 @@ from benchmarks.clients import ClientResult
 from benchmarks.costs import Bench, Cost
 from benchmarks.footprint import Memory, Started
 from benchmarks.ledgers import Acknowledged, Engine, Facts
-from benchmarks.over_http import BASELINE, CEILING, OBSERVED, SAVINGS, Case, HttpResult, Subject
+from benchmarks.over_http import BASELINE, OBSERVED, SAVINGS, Case, HttpResult, Subject, serving_ceiling
 from benchmarks.pgbench import PgbenchResult
 from benchmarks.report import progress
 from benchmarks.results import LedgerResult, Machine, Plan, Results
@@ -94,7 +94,7 @@ def _measure_http(
     seeded: Sequence[Seeded], engines: Sequence[Engine], plan: Plan, peer: TigerbeetleProgram | None
 ) -> list[HttpResult]:
     with contextlib.ExitStack() as stack:
-        ceiling = _ceiling(stack, seeded[0])
+        ceiling = stack.enter_context(serving_ceiling(seeded[0].url, seeded[0].population))
         subjects: list[Subject] = []
         for it in seeded:
             subjects.append(_subject(stack, it, it.name, apps.FAREBOX))
@@ -111,7 +111,7 @@ def _measure_http(
 def measure_savings(seeded: Sequence[Seeded], plan: Plan) -> list[HttpResult]:
     """Measure Farebox, and Farebox without one of its savings each."""
     with contextlib.ExitStack() as stack:
-        ceiling = _ceiling(stack, seeded[0])
+        ceiling = stack.enter_context(serving_ceiling(seeded[0].url, seeded[0].population))
         subjects: list[Subject] = []
         for it in seeded:
             subjects.append(_subject(stack, it, it.name, apps.FAREBOX))
@@ -125,7 +125,7 @@ def measure_savings(seeded: Sequence[Seeded], plan: Plan) -> list[HttpResult]:
 def measure_observed(seeded: Sequence[Seeded], plan: Plan) -> list[HttpResult]:
     """Measure Farebox, and Farebox while it is observed in each way."""
     with contextlib.ExitStack() as stack:
-        ceiling = _ceiling(stack, seeded[0])
+        ceiling = stack.enter_context(serving_ceiling(seeded[0].url, seeded[0].population))
         subjects: list[Subject] = []
         for it in seeded:
             subjects.append(_subject(stack, it, it.name, apps.FAREBOX))
@@ -186,11 +186,6 @@ def _measure_shapes(
         progress(f"measuring on {it.name}")
         count = plan.connections[min(1, len(plan.connections) - 1)]
         return measure(subject, connections=count, rounds=plan.rounds, seconds=plan.seconds)
-
-
-def _ceiling(stack: contextlib.ExitStack, it: Seeded) -> Subject:
-    server = stack.enter_context(serving(apps.CEILING, it.url))
-    return Subject(CEILING, server, it.population, whats=frozenset({"balance", "charge"}))
 
 
 def _subject(stack: contextlib.ExitStack, it: Seeded, name: str, target: str, processes: int = 1) -> Subject:

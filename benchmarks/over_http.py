@@ -1,5 +1,6 @@
 """Requests over real HTTP on real server processes: what comes through a second, and what each costs."""
 
+import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from benchmarks import apps
 from benchmarks.ledgers import Acknowledged
 from benchmarks.load import Order, Report, Stream, StreamReport
 from benchmarks.rounds import Figure, figure
-from benchmarks.serving import Measured, Server, put_load
+from benchmarks.serving import Measured, Server, put_load, serving
 from benchmarks.workload import Population, Variant, batch_head, charge_body, charge_request, choices, read_request
 from farebox.service.parsing import parse_amount
 
@@ -80,6 +81,13 @@ class Subject(Struct):
         """Put load on it as the case says, with so many charges a second beside balances."""
         sent = order(self.population, case, self.server.port, seconds, charges_per_second=charges_per_second)
         return put_load(sent, self.server, self.database_pid)
+
+
+@contextlib.contextmanager
+def serving_ceiling(url: str, population: Population) -> Iterator[Subject]:
+    """Serve the application that does nothing, which others are held to."""
+    with serving(apps.CEILING, url) as server:
+        yield Subject(CEILING, server, population, whats=frozenset({"balance", "charge"}))
 
 
 class Sample(Struct, frozen=True):
