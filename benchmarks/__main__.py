@@ -83,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _run_growth(options, plan, engines, machine)
         elif asked := [comparison for comparison in _COMPARISONS if getattr(options, comparison.name)]:
             _run_comparison(asked[0], options, plan, engines, machine)
+        elif options.client:
+            _run_client(options, plan, engines, machine)
         elif options.against:
             _run_against(options, plan, engines, machine)
         elif options.memory:
@@ -183,19 +185,33 @@ _COMPARISONS: Final = (
     _Comparison("observe", "while observed", measuring.measure_observed, ObserveResults, report.observe_parts),
     _Comparison("prices", "by prices", measuring.measure_prices, PricesResults, report.prices_parts),
     _Comparison("grants", "with grants", measuring.measure_grants, GrantsResults, report.grants_parts),
-    _Comparison("client", "through the client", measuring.measure_clients, ClientResults, report.clients_parts),
 )
 
 
 def _run_comparison(
     comparison: _Comparison, options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine
 ) -> None:
-    seeded = [uvloop.run(measuring.seed(engine, comparison.way, plan)) for engine in engines]
-    found = comparison.results(machine, plan, comparison.measure(seeded, plan))
-    for it in seeded:
-        uvloop.run(measuring.verify(it))
+    with _seeded(engines, comparison.way, plan) as seeded:
+        found = comparison.results(machine, plan, comparison.measure(seeded, plan))
     name = comparison.name
     _tell(options, found, f"{name}-{machine.short_id}", name, comparison.parts(found), iter(()))
+
+
+@contextlib.contextmanager
+def _seeded(engines: Sequence[Engine], way: str, plan: Plan) -> Iterator[list[Seeded]]:
+    """Lend a ledger of each engine, to be measured in this way, and verify them after it."""
+    seeded = [uvloop.run(measuring.seed(engine, way, plan)) for engine in engines]
+    yield seeded
+    for it in seeded:
+        uvloop.run(measuring.verify(it))
+
+
+def _run_client(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
+    peer = find_tigerbeetle()
+    with _seeded(engines, "through the client", plan) as seeded:
+        measured = measuring.measure_clients(seeded, plan, peer)
+    found = ClientResults(machine, plan, measured, "" if peer is None else peer.version)
+    _tell(options, found, f"client-{machine.short_id}", "client", report.clients_parts(found), iter(()))
 
 
 def _run_against(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
@@ -249,11 +265,9 @@ def _run_large(options: argparse.Namespace, plan: Plan) -> None:
 
 
 def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
-    seeded = [uvloop.run(measuring.seed(engine, "over HTTP", plan)) for engine in engines]
-    progress(f"charging each for {options.memory:g} s")
-    memory = [measuring.watch_memory(it, plan, options.memory) for it in seeded]
-    for it in seeded:
-        uvloop.run(measuring.verify(it))
+    with _seeded(engines, "over HTTP", plan) as seeded:
+        progress(f"charging each for {options.memory:g} s")
+        memory = [measuring.watch_memory(it, plan, options.memory) for it in seeded]
     found = MemoryResults(machine, plan, memory, [it.acknowledged.charges for it in seeded])
     name = f"memory-{machine.short_id}"
     _tell(options, found, name, "memory", report.memory_parts(found), plots.draw_memory(memory))

@@ -147,19 +147,18 @@ def measure_grants(seeded: Sequence[Seeded], plan: Plan) -> list[ShapeResult]:
     return [result for it in seeded for result in _measure_shapes(it, plan, _give_credit, grants.measure)]
 
 
-def measure_clients(seeded: Sequence[Seeded], plan: Plan) -> list[ClientResult]:
-    """Measure callers of the Python client against as many connections, on each engine alone."""
-    program = find_tigerbeetle()
+def measure_clients(seeded: Sequence[Seeded], plan: Plan, peer: TigerbeetleProgram | None) -> list[ClientResult]:
+    """Measure callers of the Python client, and of the peer's, against as many connections, on each engine alone."""
     found: list[ClientResult] = []
     for it in seeded:
         with contextlib.ExitStack() as stack:
             subject = _subject(stack, it, it.name, apps.FAREBOX)
-            peer: Subject | None = None
-            if program is not None:
-                peer = stack.enter_context(serving_tigerbeetle(program, it.population, it.folder))
+            other: Subject | None = None
+            if peer is not None:
+                other = stack.enter_context(serving_tigerbeetle(peer, it.population, it.folder))
             progress(f"measuring on {it.name}")
             count = plan.connections[min(1, len(plan.connections) - 1)]
-            found += clients.measure(subject, peer, callers=count, rounds=plan.rounds, seconds=plan.seconds)
+            found += clients.measure(subject, other, callers=count, rounds=plan.rounds, seconds=plan.seconds)
     return found
 
 

@@ -77,14 +77,14 @@ def _head(results: Results) -> Iterator[str]:
         f"workload    {plan.merchants:,} merchants; medians of {plan.rounds} x {plan.seconds:g} s (lowest to highest); "
         f"load average {results.load_averages[0]:.2f} before, {results.load_averages[1]:.2f} after"
     )
-    if results.tigerbeetle:
-        yield _tigerbeetle(results.tigerbeetle)
+    yield from _tigerbeetle(results.tigerbeetle)
     disk = results.synced_appends_per_second
     yield f"disk        {spread(disk)} appends of 4 KiB with fdatasync a second, {results.machine.file_system}"
 
 
-def _tigerbeetle(version: str) -> str:
-    return f"tigerbeetle {version}, one replica, by its Python client"
+def _tigerbeetle(version: str) -> Iterator[str]:
+    if version:
+        yield f"tigerbeetle {version}, one replica, by its Python client"
 
 
 def _machine(machine: Machine) -> Iterator[str]:
@@ -194,7 +194,8 @@ def prices_parts(found: PricesResults) -> list[Iterator[str]]:
 
 def clients_parts(found: ClientResults) -> list[Iterator[str]]:
     """Render what the Python client brings, table by table."""
-    return [_machine(found.machine), targets.lines(targets.of_clients(found.clients)), _clients(found.clients)]
+    head = itertools.chain(_machine(found.machine), _tigerbeetle(found.tigerbeetle))
+    return [head, targets.lines(targets.of_clients(found.clients)), _clients(found.clients)]
 
 
 def _clients(found: Sequence[ClientResult]) -> Iterator[str]:
@@ -232,11 +233,8 @@ def _shapes(found: Sequence[ShapeResult], of_first: str) -> Iterator[str]:
 
 def against_parts(found: AgainstResults, large: Large | None) -> list[Iterator[str]]:
     """Render a comparison with another checkout, table by table."""
-    head = [f"other       {found.other}"]
-    if found.tigerbeetle:
-        head.append(_tigerbeetle(found.tigerbeetle))
     return [
-        itertools.chain(_machine(found.machine), head),
+        itertools.chain(_machine(found.machine), [f"other       {found.other}"], _tigerbeetle(found.tigerbeetle)),
         targets.lines(targets.of_checkouts(found, large)),
         _against(found.against),
         _clients(found.clients),

@@ -126,6 +126,8 @@ class ClientResults(Struct, frozen=True):
     machine: Machine
     plan: Plan
     clients: list[ClientResult]
+    tigerbeetle: str = ""
+    """As in `Results`."""
 
 
 class GrantsResults(Struct, frozen=True):

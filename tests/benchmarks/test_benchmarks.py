@@ -49,6 +49,7 @@ from benchmarks.results import (
     SavingsResults,
 )
 from benchmarks.rounds import Figure
+from benchmarks.tigerbeetle import TIGERBEETLE_VARIABLE, TigerbeetleUnusable
 from benchmarks.workload import DRAWS, VARIANTS, charges, draws, populate
 from farebox.core.commands import Charge
 from tests.benchmarks.likeness import likeness_of_tigerbeetle
@@ -218,14 +219,17 @@ def test_what_given_credit_costs_is_measured(tmp_path: Path) -> None:
 
 
 def test_what_the_client_brings_is_measured(tmp_path: Path) -> None:
-    printed = _printed(*TINY, *SOME_ANSWERS, "--client", "--engine", "sqlite", "--results", str(tmp_path))
+    with likeness_of_tigerbeetle(tmp_path):
+        printed = _printed(*TINY, *SOME_ANSWERS, "--client", "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("client-*.json")
     found = msgspec.json.decode(path.read_bytes(), type=ClientResults)
-    assert [(variant, way) for variant in VARIANTS for way in clients.WAYS] == [
+    assert [(variant, way) for variant in VARIANTS for way in (*clients.WAYS, clients.PEER)] == [
         (each.variant, each.way) for each in found.clients
     ]
     assert all(each.per_second.median > 0 for each in found.clients)
     assert "of connections" in printed
+    assert "tigerbeetle 0.17.8, one replica" in printed
+    assert "0.17.8" == found.tigerbeetle
 
 
 def test_two_checkouts_are_measured_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +257,16 @@ def test_two_checkouts_are_measured_in_turn(tmp_path: Path, monkeypatch: pytest.
         "at least 200,000 lines a second and core",
     ):
         assert aim in printed
+
+
+@pytest.mark.parametrize("way", [(), ("--client",), ("--against", ".")])
+def test_a_tigerbeetle_that_is_not_there_is_told_before_anything_begins(
+    way: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(TIGERBEETLE_VARIABLE, str(tmp_path / "nothing"))
+    with pytest.raises(TigerbeetleUnusable, match="where no program is"):
+        command.main([*TINY, *way, "--engine", "sqlite"])
+    assert ("", "") == capsys.readouterr()
 
 
 @pytest.mark.parametrize(("folder", "words"), [("", "no checkout of Farebox"), (ROOT, "is this checkout")])
