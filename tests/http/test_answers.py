@@ -1,17 +1,19 @@
 """Answers as they go over the wire: whole ones, those that can't be, and what the connection does after them."""
 
 import asyncio
+from typing import Final
 
 import h11
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.http.applications import GET, Echo, answer, body_of, get, piece, post, sending, start
-from tests.support.wire import Answer, calling, serving
+from tests.support.wire import Answer, calling, serving, until
 
 WHOLE = sending(start((b"content-length", b"5"), (b"x-a", b"b")), piece(b"hello", is_last=True))
 PIECES = sending(start(), piece(b"he"), piece(b""), piece(b"llo"), piece(b"", is_last=True))
 HEAD = GET.replace(b"GET", b"HEAD")
+CHUNKED: Final = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def _asked(app: ASGIApp, request: bytes, method: str = "GET") -> tuple[Answer, bytes]:
@@ -271,6 +273,59 @@ async def test_an_answer_that_comes_before_the_body_is_not_lost_to_the_body() ->
         await sending_
         caller.end_sending()
         assert (403, 100_000, b"") == (told.status, len(told.body), await caller.rest())
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    await answer(send, scope["method"].encode(), 403)
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+@pytest.mark.parametrize(
+    ("start_", "end"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 300005\r\n\r\n", b"x" * 300_005),
+        (CHUNKED, b"5\r\nhello\r\n%x\r\n%b\r\n0\r\nA: b\r\n\r\n" % (300_000, b"x" * 300_000)),
+    ],
+)
+async def test_the_next_request_is_answered_behind_a_body_that_was_not_wanted(
+    start_: bytes, end: bytes, is_paused: bool
+) -> None:
+    may_answer = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await may_answer.wait()
+        await _refuse(scope, receive, send)
+
+    async with serving(app) as listener, calling(listener) as caller:
+        # Of a body for which there is no room, the rest is not even read before the answer.
+        cut = len(end) - 5 if is_paused else 3
+        sending_ = asyncio.create_task(caller.send(start_ + end[:cut]))
+        await asyncio.sleep(0.05)
+        may_answer.set()
+        told = await caller.answer("POST")
+        await sending_
+        assert (b"POST", False) == (told.body, told.is_last)
+        await caller.send(end[cut:-2])
+        await caller.send(end[-2:] + GET + GET)
+        assert [b"GET", b"GET"] == [(await caller.answer()).body for _ in range(2)]
+        await until(lambda: not listener._ending)
+
+
+@pytest.mark.parametrize(("rest", "is_left"), [(b"5\r\nhello", True), (b"5\r\nhelloGET / HTTP/1.1\r\n", False)])
+async def test_a_body_that_was_not_wanted_and_never_ends_is_followed_by_nothing(rest: bytes, is_left: bool) -> None:
+    """Nor is it by a refusal if it is none: nobody has asked for one."""
+    async with serving(_refuse) as listener, calling(listener) as caller:
+        await caller.send(CHUNKED)
+        assert b"POST" == (await caller.answer("POST")).body
+        await caller.send(rest)
+        if is_left:
+            caller.end_sending()
+        assert b"" == await caller.rest()
+        if not is_left:
+            # Who still sends is not cut off, so that the answer is not lost.
+            assert 1 == listener.count
+            caller.end_sending()
+        await until(lambda: listener.count == 0)
 
 
 async def test_requests_behind_one_that_takes_long_are_answered_in_their_turn() -> None:

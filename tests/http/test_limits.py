@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from farebox.http.connection import HEADERS_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX
 from farebox.http.limits import HTTP_LIMITS
 from farebox.http.listener import ACCEPTED_AT_ONCE, Listener
-from tests.http.applications import GET, Echo, Waiting, get, post
+from tests.http.applications import GET, Echo, Waiting, answer, get, post
 from tests.support.wire import Caller, calling, serving, turns, until
 
 SHORT: Final = msgspec.structs.replace(HTTP_LIMITS, head_seconds=1, unwanted_seconds=1)
@@ -124,6 +125,19 @@ async def test_what_comes_after_a_refusal_is_thrown_away_for_a_while_only() -> N
     async with serving(Echo(), SHORT) as listener, calling(listener) as caller:
         await caller.send(b"garbage\r\n\r\n")
         assert 400 == (await caller.answer()).status
+        async with asyncio.timeout(TOO_LATE_S):
+            while listener.count:
+                await _try_to_send(caller, b"x" * 1_000)
+                await asyncio.sleep(0.01)
+
+
+async def test_a_body_that_was_not_wanted_is_thrown_away_for_a_while_only() -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, status=413)
+
+    async with serving(refuse, SHORT) as listener, calling(listener) as caller:
+        await caller.send(post(b"x" * 10_000_000)[:-9_000_000])
+        assert 413 == (await caller.answer("POST")).status
         async with asyncio.timeout(TOO_LATE_S):
             while listener.count:
                 await _try_to_send(caller, b"x" * 1_000)

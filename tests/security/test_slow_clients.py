@@ -277,10 +277,12 @@ def test_slow_bodies_and_heads_are_given_up_while_others_are_served(site: Site) 
         head, _, body = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 408 "), answer
         assert b"x-error-code: request_timeout" in head
+        assert b"connection: close" in head
         envelope = json.loads(body)
         assert ["isSuccess", "statusCode", "errorMessage", "data"] == list(envelope)
         assert 408 == envelope["statusCode"]
     assert page.startswith(b"HTTP/1.1 408 "), page
+    assert b"connection: close" in page
     assert (b"", b"") == (idle, slow_head)
     assert kept.startswith(b"HTTP/1.1 401 ")
     assert "Traceback" not in site.server.log()

@@ -67,6 +67,33 @@ class Host(Protocol):
         """End a connection when its client does, or after a while."""
         ...
 
+    def keep(self, connection: "Connection") -> None:
+        """Do not end a connection after a while any more."""
+        ...
+
+
+class _UnwantedBody:
+    """Stands for a request that was answered before its body was whole: what still comes of that is thrown away.
+
+    Its client may have sent head and body one after the other, and goes on with the next request behind them.
+    """
+
+    __slots__ = ("_connection", "has_whole_body")
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self.has_whole_body = False
+
+    def take(self, _: bytes) -> bool:
+        return True
+
+    def end_body(self) -> None:
+        self.has_whole_body = True
+        self._connection.end_unwanted_body()
+
+    def leave(self) -> None:
+        self._connection.leave_unwanted_body()
+
 
 class Connection(asyncio.Protocol):
     """A connection that was accepted."""
@@ -107,9 +134,9 @@ class Connection(asyncio.Protocol):
         self._client: tuple[str, int] | None = None
         self._parser: Any = httptools.HttpRequestParser(self)
         self._unparsed: bytes | memoryview = b""
-        self._current: Exchange | None = None
+        self._current: Exchange | _UnwantedBody | None = None
         self._waiting: deque[Exchange] = deque()
-        self._latest: Exchange | None = None
+        self._latest: Exchange | _UnwantedBody | None = None
         self._refused: HTTPStatus | None = None
         self._is_paused = False
         self._drained: asyncio.Future[None] | None = None
@@ -281,10 +308,27 @@ class Connection(asyncio.Protocol):
                 self.resume()
         elif exchange.seems_whole:
             self._reset()
+        elif exchange.is_answered and exchange.is_kept and self._parser is not None and not self.has_ended:
+            self._current = self._latest = _UnwantedBody(self)
+            self._host.close_soon(self)
+            self.resume()
         elif self._is_paused or self._refused is not None or not exchange.has_whole_body:
             self._leave()
         else:
             self.close()
+
+    # What a body that nobody wants tells.
+
+    def end_unwanted_body(self) -> None:
+        """Let the next request be answered, which may have come with the body's end."""
+        self._current = None
+        self._host.keep(self)
+
+    def leave_unwanted_body(self) -> None:
+        """End, as nobody knows any more where the next request would begin."""
+        if self.has_ended:
+            self._current = None
+        self._leave()
 
     # What the listener asks for.
 

@@ -95,6 +95,10 @@ class Listener:
         """End a connection when its client does, or after a while."""
         self._ending[connection] = self.ticks + self._limits.unwanted_seconds
 
+    def keep(self, connection: Connection) -> None:
+        """Do not end a connection after a while any more."""
+        self._ending.pop(connection, None)
+
     def _read(self) -> None:
         self._is_reading = True
         self._loop.add_reader(self._listening.fileno(), self._accept)

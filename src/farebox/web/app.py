@@ -148,9 +148,8 @@ class _Front:
             return
         request = self._watch.begin(scope)
         app: ASGIApp | None = self._endpoints.get(scope["path"])
-        body = None
         if scope["method"] not in _BODILESS and WHOLE_BODY not in scope.get("extensions", ()):
-            receive = body = self._timeouts.reader(receive)
+            receive = self._timeouts.reader(receive)
         if app is None:
             send = self._watch.sender(request, send)
             if self._gate is not None and scope["path"].startswith(GATE_PREFIX):
@@ -162,8 +161,6 @@ class _Front:
             await app(scope, receive, send)
         finally:
             self._watch.end(scope, request)
-        if body is not None and not body.is_whole:
-            await body.throw_rest_away()
 
 
 def _error_response(request: PageRequest, cors: Cors, error: Exception) -> Response:

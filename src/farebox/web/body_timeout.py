@@ -5,7 +5,6 @@ request more than the reading of its body does.
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Any, Final
 
 from starlette.types import Message, Receive
@@ -57,16 +56,15 @@ class BodyReader:
         ApiError: 408, the body took too long.
     """
 
-    __slots__ = ("_bytes_count", "_may_pause", "_receive", "_timeouts", "is_late", "is_whole", "until")
+    __slots__ = ("_bytes_count", "_is_whole", "_may_pause", "_receive", "_timeouts", "is_late", "until")
 
     def __init__(self, timeouts: BodyTimeouts, receive: Receive) -> None:
         self._timeouts = timeouts
         self._receive = receive
         self._may_pause = False
         self._bytes_count = 0
+        self._is_whole = False
         self.is_late = False
-        self.is_whole = False
-        """Whether all of it has come."""
         self.until = timeouts.ticks + timeouts.limits.body_seconds
         """The last tick at which it may still wait. The second that has begun is not counted."""
 
@@ -76,7 +74,7 @@ class BodyReader:
 
     async def __call__(self) -> Message:
         """Receive the next piece."""
-        if self.is_whole:
+        if self._is_whole:
             # All there is left to hear is that the caller went away.
             return await self._receive()
         timeouts = self._timeouts
@@ -98,22 +96,8 @@ class BodyReader:
         if message.get("more_body", False):
             self._count(message.get("body", b""))
         else:
-            self.is_whole = True
+            self._is_whole = True
         return message
-
-    async def throw_rest_away(self) -> None:
-        """Read what still comes of a body that was answered before it was whole, for a while.
-
-        A connection that is closed while the caller still sends is reset, and the answer may be lost with it: a proxy
-        then says 502 where Farebox said what was wrong. Source: RFC 9112, section 9.6. Of a body that was too late
-        nothing more is waited for.
-        """
-        if self.is_late:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._timeouts.limits.unwanted_seconds):
-                while (await self._receive()).get("more_body", False):
-                    pass
 
     def _count(self, piece: bytes) -> None:
         before = self._bytes_count // BODY_BYTES_PER_SECOND
@@ -127,4 +111,5 @@ def _too_slow(limits: HttpLimits, *, may_pause: bool) -> ApiError:
         if may_pause
         else f"The body took more than {limits.body_seconds} s to come, and a second for every 64 KiB of it"
     )
-    return ApiError(408, "request_timeout", words)
+    # Of what comes so slowly, nothing more is waited for. Source: RFC 9110, section 15.5.9.
+    return ApiError(408, "request_timeout", words, [(b"connection", b"close")])
