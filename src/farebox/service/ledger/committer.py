@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -337,10 +337,8 @@ class Committer:
 
     def _places_by_group(self, commands: Sequence[Command]) -> list[list[int]]:
         """Tell the places of the commands of each group, in their order."""
-        groups: dict[int, list[int]] = {}
-        for place, command in enumerate(commands):
-            groups.setdefault(self._connector.route(command.merchant_id), []).append(place)
-        return list(groups.values())
+        route = self._connector.route
+        return [*_places_by([route(command.merchant_id) for command in commands]).values()]
 
     async def _outcomes(self, commands: list[Command]) -> list[Outcome]:
         now = self._clock.now()
@@ -434,15 +432,21 @@ def _parts(commands: Sequence[Command], count: int) -> Sequence[Sequence[int]]:
     """
     if count < 2:
         return ()
-    places: defaultdict[int, list[int]] = defaultdict(list)
-    for place, command in enumerate(commands):
-        places[command.merchant_id].append(place)
+    places = _places_by([command.merchant_id for command in commands])
     parts: list[list[int]] = []
     for merchant_id in sorted(places):
         if not parts or len(parts[-1]) * count >= len(commands):
             parts.append([])
         parts[-1] += places[merchant_id]
     return [sorted(part) for part in parts] if len(parts) > 1 else ()
+
+
+def _places_by(keys: Iterable[int]) -> Mapping[int, list[int]]:
+    """Tell the places that have each key, in their order."""
+    places: defaultdict[int, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        places[key].append(place)
+    return places
 
 
 def _holds_all(first: list[Outcome], again: list[Outcome]) -> bool:
