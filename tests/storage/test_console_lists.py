@@ -29,7 +29,7 @@ from farebox.storage.records import (
 from farebox.storage.stores import Stores
 from farebox.storage.verifications import UnderWay
 from tests.storage.engines import CitusEngine, Engine
-from tests.storage.test_postgres import planning_session
+from tests.storage.postgres_ledger import planning_session
 from tests.support.ledger import (
     ANN,
     BEN,

@@ -30,7 +30,7 @@ from farebox.storage.stores import Stores
 from farebox.storage.sums.book_rollup import BookRollup
 from tests.service.books import TRANSFERS, keep_book, keep_given_book
 from tests.storage.engines import TABLES, Engine, PostgresEngine, SqliteEngine, forget_events
-from tests.storage.test_postgres import is_waiting_for_a_lock, stranger, until
+from tests.storage.postgres_ledger import is_waiting_for_a_lock, stranger, until
 from tests.support.ledger import (
     ANN,
     BEN,

@@ -17,7 +17,7 @@ from farebox.storage.interface import Connector, StoreUnavailable
 from farebox.storage.records import User
 from farebox.storage.stores import Stores
 from tests.storage.engines import CitusEngine, Engine, PostgresEngine
-from tests.storage.test_postgres import planning_session
+from tests.storage.postgres_ledger import planning_session
 from tests.support.clock import StoppableClock
 from tests.support.ledger import ANN, BEN, NOW, UNIT, add_merchant, add_price, do
 

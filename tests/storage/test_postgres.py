@@ -3,9 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,7 +13,6 @@ import asyncpg
 import msgspec
 import pytest
 
-from farebox.core.accounts import Account
 from farebox.core.commands import (
     CaptureHold,
     Charge,
@@ -32,7 +29,6 @@ from farebox.core.commands import (
 from farebox.core.credit.budgets import BudgetUnit
 from farebox.core.decide import decide
 from farebox.core.invariants import InvariantViolation
-from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule
 from farebox.core.replaying.books import Replay
@@ -40,113 +36,42 @@ from farebox.core.state import BatchState, Decision, reads
 from farebox.storage import migrate, sql
 from farebox.storage.interface import CommitUnknown, NotFound, StorageError, StoreUnavailable
 from farebox.storage.postgres import PostgresConnector, pool, schema
-from farebox.storage.postgres.limits import LIMITS, PostgresLimits
+from farebox.storage.postgres.limits import PostgresLimits
 from farebox.storage.postgres.pool import Pool
 from farebox.storage.postgres.transaction import TRANSACTION_ATTEMPTS_MAX, run_transaction
-from farebox.storage.records import ApiKey, Merchant, User
+from farebox.storage.records import User
 from farebox.storage.stores import Stores
 from tests.storage.engines import opened_postgres
+from tests.storage.postgres_ledger import (
+    CATALOG,
+    FAILING_COMMIT,
+    FUNDS,
+    MERCHANT,
+    NOW,
+    SLOW_COMMIT,
+    UNIT,
+    Wire,
+    charge,
+    is_waiting_for_a_lock,
+    kill_sessions,
+    ledger,
+    planning_session,
+    run,
+    stranger,
+    until,
+    wallet,
+)
 from tests.support.postgres import Databases, PostgresServer
 
-NOW: Final = 1_700_000_000_000_000
-MERCHANT: Final = 1 << 50
-UNIT: Final = 1_000_000
-FUNDS: Final = 1_000_000 * UNIT
 BOOK_ROWS: Final = 200_000
 NOV_2023: Final = 1_698_796_800_000_000
 """When the month of NOW began, in UTC."""
 STATEMENTS: Final = sql.statements("postgres")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """A server that logs every statement, and that may be stopped."""
-    with PostgresServer(settings={"log_statement": "all"}) as server:
-        yield server
-
-
-@pytest.fixture
-async def stores(postgres_url: str) -> AsyncIterator[Stores]:
-    """A store with a funded merchant, and a second one."""
-    async with ledger(postgres_url) as stores:
-        yield stores
-
-
-@asynccontextmanager
-async def ledger(url: str, *, through: str | None = None, limits: PostgresLimits = LIMITS) -> AsyncIterator[Stores]:
-    """Make the schema and two funded merchants, and lend stores, `through` another URL and with other limits."""
-    await Stores.over(PostgresConnector(url)).connector.migrate(NOW)
-    async with opened_postgres(url) as stores:
-        for number in range(2):
-            merchant_id = MERCHANT + number
-            await stores.merchants.create(
-                Merchant(merchant_id, "Acme", NOW),
-                Account(merchant_id, "USD"),
-                ApiKey(number, 1, number.to_bytes(32, "big"), "fb…", NOW, merchant_id),
-            )
-            assert (await run(stores, TopUp(merchant_id, FUNDS, "first")))[0].is_ok
-        await stores.prices.add(Price(1, "image", UNIT, NOW), NOW)
-        if through is None and limits is LIMITS:
-            yield stores
-            return
-    async with opened_postgres(through or url, limits) as stores:
-        yield stores
-
-
 def pool_of(stores: Stores) -> Pool:
     assert isinstance(stores.connector, PostgresConnector)
     return stores.connector._pool
-
-
-async def run(stores: Stores, *commands: Command) -> list[Outcome]:
-    decision = await stores.connector.transact(reads(commands, NOW), lambda state: decide(state, commands, NOW))
-    return decision.outcomes
-
-
-def charge(key: str, merchant_id: int = MERCHANT) -> Charge:
-    return Charge(Payer(merchant_id), "image", 1, key)
-
-
-async def wallet(stores: Stores, merchant_id: int = MERCHANT) -> int:
-    account = await stores.accounts.find(merchant_id)
-    assert account is not None
-    return account.wallet
-
-
-@asynccontextmanager
-async def stranger(url: str, **settings: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection of somebody else's."""
-    connection = await asyncpg.connect(url, server_settings=settings)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def until(condition: Callable[[], Awaitable[Any]]) -> None:
-    deadline = time.monotonic() + 10
-    while not await condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
-async def is_waiting_for_a_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    found = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    return bool(found)
-
-
-KILL: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1"
-
-
-def kill_sessions(url: str) -> None:
-    """Kill every other session of the database; also from within `decide`, which can't await."""
-
-    async def kill() -> None:
-        async with stranger(url) as connection:
-            await connection.fetch(KILL, urlsplit(url).path.lstrip("/"))
-
-    with ThreadPoolExecutor(1) as executor:
-        executor.submit(asyncio.run, kill()).result()
 
 
 # How many statements a batch takes, and how they are planned.
@@ -299,15 +224,6 @@ async def _plan(connection: "asyncpg.Connection[asyncpg.Record]", execute: str, 
     return plan
 
 
-@asynccontextmanager
-async def planning_session(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection with the store's own settings, to a database whose planner knows every table as empty."""
-    await Stores.over(PostgresConnector(url)).connector.migrate(NOW)
-    async with stranger(url, **LIMITS.session()) as connection:
-        await connection.execute("VACUUM ANALYZE")
-        yield connection
-
-
 async def test_looking_keys_up_never_walks_a_book(postgres_url: str) -> None:
     """The plan that was made when the tables were empty is still used when a book is long, and it is good for both."""
     keys = ", ".join(f"'key-{number * 1000}'" for number in range(60))
@@ -422,7 +338,7 @@ async def test_no_statement_reads_a_whole_table(postgres_url: str) -> None:
 # Races.
 
 
-async def test_two_stores_charge_one_account_and_the_book_is_whole(stores: Stores, postgres_url: str) -> None:
+async def test_two_stores_charge_one_account_and_the_book_is_whole(funded: Stores, postgres_url: str) -> None:
     async with opened_postgres(postgres_url) as other:
 
         async def charges(which: Stores, name: str) -> None:
@@ -430,9 +346,9 @@ async def test_two_stores_charge_one_account_and_the_book_is_whole(stores: Store
                 outcomes = await run(which, *[charge(f"{name}-{batch}-{number}") for number in range(5)])
                 assert all(outcome.is_ok for outcome in outcomes)
 
-        tasks = [charges(which, f"{at}-{way}") for at, which in enumerate((stores, other)) for way in range(3)]
+        tasks = [charges(which, f"{at}-{way}") for at, which in enumerate((funded, other)) for way in range(3)]
         await asyncio.gather(*tasks)
-        async with stores.connector.snapshot() as snapshot:
+        async with funded.connector.snapshot() as snapshot:
             replay = Replay(MERCHANT)
             async for chunk in snapshot.transfers(MERCHANT):
                 assert [] == [fault for transfer in chunk for fault in replay.feed(transfer)]
@@ -442,27 +358,27 @@ async def test_two_stores_charge_one_account_and_the_book_is_whole(stores: Store
         assert (FUNDS - 600 * UNIT, 601) == (account.wallet, account.seq)
 
 
-async def test_one_key_from_two_stores_at_once_is_one_charge(stores: Stores, postgres_url: str) -> None:
+async def test_one_key_from_two_stores_at_once_is_one_charge(funded: Stores, postgres_url: str) -> None:
     """The one that waited for the lock sees what the other committed meanwhile."""
     async with opened_postgres(postgres_url) as other:
         for number in range(20):
-            first, second = await asyncio.gather(*[run(which, charge(f"key-{number}")) for which in (stores, other)])
+            first, second = await asyncio.gather(*[run(which, charge(f"key-{number}")) for which in (funded, other)])
             assert first[0].transfer == second[0].transfer
             assert {False, True} == {first[0].is_replay, second[0].is_replay}
-    assert FUNDS - 20 * UNIT == await wallet(stores)
+    assert FUNDS - 20 * UNIT == await wallet(funded)
 
 
-async def test_spending_the_last_money_from_two_stores_goes_through_once(stores: Stores, postgres_url: str) -> None:
-    await stores.prices.add(Price(2, "all", FUNDS, NOW), NOW)
+async def test_spending_the_last_money_from_two_stores_goes_through_once(funded: Stores, postgres_url: str) -> None:
+    await funded.prices.add(Price(2, "all", FUNDS, NOW), NOW)
     async with opened_postgres(postgres_url) as other:
         found = await asyncio.gather(
-            *[run(which, Charge(Payer(MERCHANT), "all", 1, f"key-{at}")) for at, which in enumerate((stores, other))]
+            *[run(which, Charge(Payer(MERCHANT), "all", 1, f"key-{at}")) for at, which in enumerate((funded, other))]
         )
     assert [False, True] == sorted(outcome.is_ok for (outcome,) in found)
-    assert 0 == await wallet(stores)
+    assert 0 == await wallet(funded)
 
 
-async def test_a_deadlock_is_run_again_on_fresh_state(stores: Stores, postgres_url: str) -> None:
+async def test_a_deadlock_is_run_again_on_fresh_state(funded: Stores, postgres_url: str) -> None:
     seen: list[int] = []
 
     def watch(state: BatchState) -> Decision:
@@ -475,14 +391,14 @@ async def test_a_deadlock_is_run_again_on_fresh_state(stores: Stores, postgres_u
     async with stranger(postgres_url, deadlock_timeout="30s") as connection:
         await connection.execute("BEGIN")
         await connection.fetch(lock, MERCHANT + 1)
-        task = asyncio.create_task(stores.connector.transact(reads(commands, NOW), watch))
+        task = asyncio.create_task(funded.connector.transact(reads(commands, NOW), watch))
         async with stranger(postgres_url) as watcher:
             await until(lambda: is_waiting_for_a_lock(watcher))
         await connection.fetch(lock, MERCHANT)
         await connection.execute("ROLLBACK")
         assert all(outcome.is_ok for outcome in (await task).outcomes)
     assert [2] == seen
-    assert FUNDS - UNIT == await wallet(stores) == await wallet(stores, MERCHANT + 1)
+    assert FUNDS - UNIT == await wallet(funded) == await wallet(funded, MERCHANT + 1)
 
 
 FAIL_SOME_TIMES: Final = """
@@ -499,7 +415,7 @@ CREATE TRIGGER fail BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION fail
 
 
 @pytest.mark.parametrize("times", [1, TRANSACTION_ATTEMPTS_MAX - 1])
-async def test_a_serialization_failure_is_run_again(stores: Stores, postgres_url: str, times: int) -> None:
+async def test_a_serialization_failure_is_run_again(funded: Stores, postgres_url: str, times: int) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute(FAIL_SOME_TIMES.format(times=times))
     wallets: list[int] = []
@@ -509,38 +425,38 @@ async def test_a_serialization_failure_is_run_again(stores: Stores, postgres_url
         return decide(state, commands, NOW)
 
     commands = [charge("a")]
-    decision = await stores.connector.transact(reads(commands, NOW), watch)
+    decision = await funded.connector.transact(reads(commands, NOW), watch)
     assert [False] == [outcome.is_replay for outcome in decision.outcomes]
     assert [FUNDS] * (times + 1) == wallets
-    assert FUNDS - UNIT == await wallet(stores)
+    assert FUNDS - UNIT == await wallet(funded)
 
 
-async def test_races_lost_too_often_change_nothing(stores: Stores, postgres_url: str) -> None:
+async def test_races_lost_too_often_change_nothing(funded: Stores, postgres_url: str) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute(FAIL_SOME_TIMES.format(times=TRANSACTION_ATTEMPTS_MAX))
     with pytest.raises(StoreUnavailable, match="lost a race"):
-        await run(stores, charge("a"))
-    assert FUNDS == await wallet(stores)
-    assert (await run(stores, charge("a")))[0].is_ok
+        await run(funded, charge("a"))
+    assert FUNDS == await wallet(funded)
+    assert (await run(funded, charge("a")))[0].is_ok
 
 
-async def test_a_table_changed_under_a_prepared_statement_goes_unnoticed(stores: Stores, postgres_url: str) -> None:
-    assert (await run(stores, charge("a")))[0].is_ok
+async def test_a_table_changed_under_a_prepared_statement_goes_unnoticed(funded: Stores, postgres_url: str) -> None:
+    assert (await run(funded, charge("a")))[0].is_ok
     async with stranger(postgres_url) as connection:
         await connection.execute("ALTER TABLE account ALTER COLUMN currency TYPE varchar(3)")
-    assert (await run(stores, charge("b")))[0].is_ok
-    assert FUNDS - 2 * UNIT == await wallet(stores)
+    assert (await run(funded, charge("b")))[0].is_ok
+    assert FUNDS - 2 * UNIT == await wallet(funded)
 
 
-async def test_mails_claimed_at_once_go_to_one_claimer_each(stores: Stores, postgres_url: str) -> None:
+async def test_mails_claimed_at_once_go_to_one_claimer_each(funded: Stores, postgres_url: str) -> None:
     for number in range(40):
-        await stores.users.add(User(MERCHANT, number, f"{number}@example.com", NOW))
-    await run(stores, SetThresholds(MERCHANT, (FUNDS + UNIT,)))
+        await funded.users.add(User(MERCHANT, number, f"{number}@example.com", NOW))
+    await run(funded, SetThresholds(MERCHANT, (FUNDS + UNIT,)))
     async with opened_postgres(postgres_url) as other:
         found = await asyncio.gather(
             *[
                 which.deliveries.claim_mails(NOW, lease_until=NOW + 1, limit=7)
-                for which in (stores, other)
+                for which in (funded, other)
                 for _ in range(4)
             ]
         )
@@ -562,7 +478,7 @@ async def _open_transactions(url: str) -> int:
     return found
 
 
-async def test_a_broken_rule_rolls_back_and_is_told(stores: Stores, postgres_url: str) -> None:
+async def test_a_broken_rule_rolls_back_and_is_told(funded: Stores, postgres_url: str) -> None:
     def broken(state: BatchState) -> Decision:
         decision = decide(state, commands, NOW)
         decision.accounts[0] = msgspec.structs.replace(decision.accounts[0], wallet=0)
@@ -570,9 +486,9 @@ async def test_a_broken_rule_rolls_back_and_is_told(stores: Stores, postgres_url
 
     commands = [charge("a")]
     with pytest.raises(InvariantViolation, match="do not sum to zero"):
-        await stores.connector.transact(reads(commands, NOW), broken)
+        await funded.connector.transact(reads(commands, NOW), broken)
     assert 0 == await _open_transactions(postgres_url)
-    assert (await run(stores, charge("a")))[0].is_replay is False
+    assert (await run(funded, charge("a")))[0].is_replay is False
 
 
 async def test_a_refusal_is_not_written(server: PostgresServer) -> None:
@@ -601,22 +517,22 @@ async def test_what_is_told_again_is_committed_again(server: PostgresServer) -> 
             assert "UPDATE account" not in log
 
 
-async def test_a_connection_killed_before_commit_is_told_and_replaced(stores: Stores, postgres_url: str) -> None:
+async def test_a_connection_killed_before_commit_is_told_and_replaced(funded: Stores, postgres_url: str) -> None:
     def kill(state: BatchState) -> Decision:
         kill_sessions(postgres_url)
         return decide(state, commands, NOW)
 
     commands = [charge("a")]
     with pytest.raises(StoreUnavailable):
-        await stores.connector.transact(reads(commands, NOW), kill)
-    assert FUNDS == await wallet(stores)
-    assert (await run(stores, charge("a")))[0].is_replay is False
+        await funded.connector.transact(reads(commands, NOW), kill)
+    assert FUNDS == await wallet(funded)
+    assert (await run(funded, charge("a")))[0].is_replay is False
 
 
-async def test_a_connection_killed_while_idle_is_replaced(stores: Stores, postgres_url: str) -> None:
+async def test_a_connection_killed_while_idle_is_replaced(funded: Stores, postgres_url: str) -> None:
     await asyncio.to_thread(kill_sessions, postgres_url)
     await asyncio.sleep(0.1)
-    assert FUNDS == await wallet(stores)
+    assert FUNDS == await wallet(funded)
 
 
 async def test_an_account_locked_for_too_long_is_told(postgres_url: str) -> None:
@@ -645,32 +561,32 @@ async def test_a_transaction_that_lies_idle_loses_its_locks(postgres_url: str) -
         assert (await run(stores, charge("a")))[0].is_replay is False
 
 
-async def test_a_database_that_takes_no_writes_is_told(stores: Stores, postgres_url: str) -> None:
+async def test_a_database_that_takes_no_writes_is_told(funded: Stores, postgres_url: str) -> None:
     database = urlsplit(postgres_url).path.lstrip("/")
     async with stranger(postgres_url) as connection:
         await connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     await asyncio.to_thread(kill_sessions, postgres_url)
     await asyncio.sleep(0.1)
-    assert FUNDS == await wallet(stores)
+    assert FUNDS == await wallet(funded)
     with pytest.raises(StoreUnavailable, match="read-only"):
-        await run(stores, charge("a"))
+        await run(funded, charge("a"))
     async with stranger(postgres_url, default_transaction_read_only="off") as connection:
         await connection.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
     # The session that was refused is not used again, so the change is seen.
-    assert (await run(stores, charge("a")))[0].is_ok
+    assert (await run(funded, charge("a")))[0].is_ok
 
 
-async def test_a_caller_that_goes_away_before_commit_takes_all_of_it_along(stores: Stores, postgres_url: str) -> None:
+async def test_a_caller_that_goes_away_before_commit_takes_all_of_it_along(funded: Stores, postgres_url: str) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute("BEGIN; SELECT FROM account FOR UPDATE")
-        task = asyncio.create_task(run(stores, charge("a")))
+        task = asyncio.create_task(run(funded, charge("a")))
         async with stranger(postgres_url) as watcher:
             await until(lambda: is_waiting_for_a_lock(watcher))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await connection.execute("ROLLBACK")
-    assert (await run(stores, charge("a")))[0].is_replay is False
+    assert (await run(funded, charge("a")))[0].is_replay is False
 
 
 async def test_a_server_that_falls_silent_is_told(postgres_url: str) -> None:
@@ -699,50 +615,38 @@ async def test_no_free_connection_is_told(postgres_url: str) -> None:
         assert (await task)[0].is_ok
 
 
-async def test_what_can_not_be_kept_is_no_fault_of_the_database(stores: Stores) -> None:
+async def test_what_can_not_be_kept_is_no_fault_of_the_database(funded: Stores) -> None:
     with pytest.raises(StorageError, match="0x00") as found:
-        await stores.merchants.rename(MERCHANT, "a\0b")
+        await funded.merchants.rename(MERCHANT, "a\0b")
     assert StorageError is type(found.value)
     with pytest.raises(StorageError, match="out of int64 range") as found:
-        await stores.merchants.find(1 << 70)
+        await funded.merchants.find(1 << 70)
     assert StorageError is type(found.value)
     with pytest.raises(StorageError, match="merchant_name_check") as found:
-        await stores.merchants.rename(MERCHANT, "")
+        await funded.merchants.rename(MERCHANT, "")
     assert StorageError is type(found.value)
     with pytest.raises(NotFound):
-        await stores.merchants.rename(1, "name")
+        await funded.merchants.rename(1, "name")
 
 
 # COMMIT.
 
-SLOW_COMMIT: Final = """
-CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$;
-CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON transfer DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION dawdle();
-"""
-FAILING_COMMIT: Final = """
-CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION 'lost a race' USING ERRCODE = '40001'; END $$;
-CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON transfer DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION fail();
-"""
 
-
-async def test_a_connection_killed_during_commit_means_unknown(stores: Stores, postgres_url: str) -> None:
+async def test_a_connection_killed_during_commit_means_unknown(funded: Stores, postgres_url: str) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute(SLOW_COMMIT)
-        task = asyncio.create_task(run(stores, charge("a")))
+        task = asyncio.create_task(run(funded, charge("a")))
         await until(lambda: connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
         kill_sessions(postgres_url)
         with pytest.raises(CommitUnknown, match="during COMMIT"):
             await task
     async with stranger(postgres_url) as connection:
         await connection.execute("DROP FUNCTION dawdle CASCADE")
-    assert (await run(stores, charge("a")))[0].is_replay is False
-    assert FUNDS - UNIT == await wallet(stores)
+    assert (await run(funded, charge("a")))[0].is_replay is False
+    assert FUNDS - UNIT == await wallet(funded)
 
 
-async def test_any_error_of_commit_means_unknown_even_a_lost_race(stores: Stores, postgres_url: str) -> None:
+async def test_any_error_of_commit_means_unknown_even_a_lost_race(funded: Stores, postgres_url: str) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute(FAILING_COMMIT)
         calls: list[None] = []
@@ -753,76 +657,10 @@ async def test_any_error_of_commit_means_unknown_even_a_lost_race(stores: Stores
 
         commands = [charge("a")]
         with pytest.raises(CommitUnknown, match="lost a race"):
-            await stores.connector.transact(reads(commands, NOW), watch)
+            await funded.connector.transact(reads(commands, NOW), watch)
         assert 1 == len(calls)
         await connection.execute("DROP FUNCTION fail CASCADE")
-    assert (await run(stores, charge("a")))[0].is_replay is False
-
-
-class Wire:
-    """A connection to the server that passes everything on, until a statement comes that it is told to spoil."""
-
-    def __init__(self, url: str) -> None:
-        self._parts = urlsplit(url)
-        self._listener: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.spoiled: bytes | None = None
-        self.is_passed_on = True
-        self.is_reply_lost = False
-        self.reached = asyncio.Event()
-        self.go_on = asyncio.Event()
-
-    @property
-    def url(self) -> str:
-        assert self._listener is not None
-        port = self._listener.sockets[0].getsockname()[1]
-        login = self._parts.netloc.rpartition("@")[0]
-        return f"postgresql://{login}@127.0.0.1:{port}{self._parts.path}"
-
-    async def __aenter__(self) -> "Wire":
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
-        is_spoiled = asyncio.Event()
-
-        async def replies() -> None:
-            while data := await there.read(1 << 16):
-                if is_spoiled.is_set():
-                    if self.is_reply_lost:
-                        break
-                    await self.go_on.wait()
-                writer.write(data)
-            writer.close()
-
-        answering = asyncio.create_task(replies())
-        try:
-            while data := await reader.read(1 << 16):
-                if self.spoiled is not None and self.spoiled in data:
-                    self.spoiled = None
-                    is_spoiled.set()
-                    self.reached.set()
-                    if not self.is_passed_on:
-                        continue
-                back.write(data)
-        except ConnectionError:
-            pass
-        finally:
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
-            for end in (writer, back):
-                end.close()
+    assert (await run(funded, charge("a")))[0].is_replay is False
 
 
 async def test_a_lost_answer_to_commit_means_unknown_and_the_charge_is_there(postgres_url: str) -> None:
@@ -887,13 +725,13 @@ async def test_a_rollback_that_gets_no_answer_does_not_hide_the_error(postgres_u
         assert (await run(stores, charge("a")))[0].is_ok
 
 
-async def test_a_transaction_given_up_by_the_server_is_never_taken_for_committed(stores: Stores) -> None:
+async def test_a_transaction_given_up_by_the_server_is_never_taken_for_committed(funded: Stores) -> None:
     async def hide_an_error(connection: Any) -> None:
         with pytest.raises(asyncpg.DivisionByZeroError):
             await connection.execute("SELECT 1 / 0")
 
     with pytest.raises(StoreUnavailable, match="given the transaction up"):
-        await run_transaction(pool_of(stores), hide_an_error, commit_timeout_ms=5000)
+        await run_transaction(pool_of(funded), hide_an_error, commit_timeout_ms=5000)
 
 
 async def test_a_connection_that_breaks_after_commit_changes_nothing_about_it(
@@ -997,18 +835,6 @@ async def test_closing_does_not_wait_for_ever(postgres_url: str) -> None:
 # The schema.
 
 
-CATALOG: Final = (
-    "SELECT table_name, column_name, data_type, is_nullable, collation_name, column_default"
-    " FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2",
-    "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
-    " WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2",
-    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
-    "SELECT relname, relkind::text, reloptions::text FROM pg_class"
-    " WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
-    "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
-)
-
-
 async def _schema(url: str) -> list[list[tuple[Any, ...]]]:
     async with stranger(url) as connection:
         return [[tuple(row) for row in await connection.fetch(query)] for query in CATALOG]
@@ -1085,12 +911,12 @@ async def test_every_unique_of_the_hot_path_holds_the_merchant(postgres_url: str
     assert [] == [definition for named, definition in columns if "merchant_id" not in named]
 
 
-async def test_an_old_server_is_refused(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_old_server_is_refused(funded: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "VERSION_MIN", 99)
     with pytest.raises(StorageError, match="PostgreSQL 99 or newer is needed; this is 1"):
-        await stores.connector.migrate(NOW)
+        await funded.connector.migrate(NOW)
     with pytest.raises(StorageError, match="PostgreSQL 99 or newer is needed; this is 1"):
-        await stores.connector.open()
+        await funded.connector.open()
 
 
 async def test_a_database_that_can_not_keep_every_text_is_refused(postgres_url: str) -> None:
@@ -1106,39 +932,39 @@ async def test_a_database_that_can_not_keep_every_text_is_refused(postgres_url: 
             await connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
-async def test_backup_says_how(stores: Stores, tmp_path: Path) -> None:
+async def test_backup_says_how(funded: Stores, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="pg_dump"):
-        await stores.connector.backup(tmp_path / "copy")
+        await funded.connector.backup(tmp_path / "copy")
 
 
 # What a batch loads beyond charges, and what a snapshot sees.
 
 
-async def test_a_batch_sees_prices_holds_and_what_was_given_back(stores: Stores) -> None:
-    await stores.prices.add(Price(2, "image", 3 * UNIT, NOW, MERCHANT), NOW)
-    held = (await run(stores, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
+async def test_a_batch_sees_prices_holds_and_what_was_given_back(funded: Stores) -> None:
+    await funded.prices.add(Price(2, "image", 3 * UNIT, NOW, MERCHANT), NOW)
+    held = (await run(funded, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
     assert held.hold is not None
     assert 3 * UNIT == held.hold.amount
-    again = (await run(stores, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
+    again = (await run(funded, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
     assert (True, held.hold) == (again.is_replay, again.hold)
-    assert (await run(stores, ReleaseHold(MERCHANT, held.hold.seq, "release")))[0].is_ok
-    bought = (await run(stores, charge("bought")))[0].transfer
+    assert (await run(funded, ReleaseHold(MERCHANT, held.hold.seq, "release")))[0].is_ok
+    bought = (await run(funded, charge("bought")))[0].transfer
     assert bought is not None
     for part in ("one", "two", "three"):
-        assert (await run(stores, Refund(MERCHANT, bought.seq, part, UNIT)))[0].is_ok
-    assert "refund_exceeds_transfer" == (await run(stores, Refund(MERCHANT, bought.seq, "four")))[0].code
-    assert (await run(stores, SetCreditLimit(MERCHANT, UNIT)))[0].is_ok
+        assert (await run(funded, Refund(MERCHANT, bought.seq, part, UNIT)))[0].is_ok
+    assert "refund_exceeds_transfer" == (await run(funded, Refund(MERCHANT, bought.seq, "four")))[0].code
+    assert (await run(funded, SetCreditLimit(MERCHANT, UNIT)))[0].is_ok
 
 
-async def test_a_snapshot_sees_one_moment_in_chunks(stores: Stores, postgres_url: str) -> None:
+async def test_a_snapshot_sees_one_moment_in_chunks(funded: Stores, postgres_url: str) -> None:
     in_chunks = PostgresConnector(postgres_url, PostgresLimits(snapshot_chunk_rows=10))
-    await run(stores, *[charge(f"before-{number}") for number in range(24)])
+    await run(funded, *[charge(f"before-{number}") for number in range(24)])
 
     async def chunks(of: AsyncIterator[Sequence[Any]]) -> list[int]:
         return [len(chunk) async for chunk in of]
 
     async with in_chunks.snapshot() as snapshot:
-        await run(stores, *[charge(f"after-{number}") for number in range(24)])
+        await run(funded, *[charge(f"after-{number}") for number in range(24)])
         assert [10, 10, 5] == await chunks(snapshot.transfers(MERCHANT))
         account = await snapshot.account(MERCHANT)
         assert account is not None

@@ -10,7 +10,7 @@ from farebox.storage import sql
 from farebox.storage.postgres import PostgresConnector, connector
 from farebox.storage.postgres.distribution import COPIED, SPREAD
 from farebox.storage.postgres.shards import ShardMap
-from tests.storage.test_postgres import CATALOG, stranger
+from tests.storage.postgres_ledger import CATALOG, stranger
 from tests.support.ledger import NOW
 from tests.support.postgres import Databases
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from farebox.storage.postgres.limits import PostgresLimits
 from farebox.storage.postgres.unlocked import PASSES_MAX, Chances, is_plain, load_unlocked, write_unlocked
 from farebox.storage.stores import Stores
 from tests.storage.engines import opened_postgres
-from tests.storage.test_postgres import (
+from tests.storage.postgres_ledger import (
     FAILING_COMMIT,
     FUNDS,
     MERCHANT,
@@ -41,20 +41,6 @@ from tests.storage.test_postgres import (
 from tests.support.postgres import PostgresServer
 
 FREEZE: Final = f"UPDATE account SET is_frozen = true WHERE merchant_id = {MERCHANT}"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """A server that logs every statement."""
-    with PostgresServer(settings={"log_statement": "all"}) as server:
-        yield server
-
-
-@pytest.fixture
-async def stores(postgres_url: str) -> AsyncIterator[Stores]:
-    """A store with two funded merchants."""
-    async with ledger(postgres_url) as stores:
-        yield stores
 
 
 def asked(*commands: Command) -> ReadSet:
@@ -97,7 +83,7 @@ async def test_a_small_batch_of_charges_is_two_statements(server: PostgresServer
             assert 1 == await statements_of(server, lambda: run(stores, refused))
 
 
-async def test_an_account_that_changed_meanwhile_is_met_as_it_is(stores: Stores, postgres_url: str) -> None:
+async def test_an_account_that_changed_meanwhile_is_met_as_it_is(funded: Stores, postgres_url: str) -> None:
     commands = [charge("a"), charge("b", MERCHANT + 1)]
     frozen: list[bool] = []
 
@@ -108,13 +94,13 @@ async def test_an_account_that_changed_meanwhile_is_met_as_it_is(stores: Stores,
             meanwhile(postgres_url, FREEZE)
         return decision
 
-    decision = await stores.connector.transact(asked(*commands), decide_beside_a_change)
+    decision = await funded.connector.transact(asked(*commands), decide_beside_a_change)
     assert [False, True] == frozen
     assert [Code.MERCHANT_FROZEN, Code.OK] == [outcome.code for outcome in decision.outcomes]
-    assert [FUNDS, FUNDS - UNIT] == [await wallet(stores), await wallet(stores, MERCHANT + 1)]
+    assert [FUNDS, FUNDS - UNIT] == [await wallet(funded), await wallet(funded, MERCHANT + 1)]
 
 
-async def test_what_was_read_before_another_batch_is_not_written(stores: Stores, postgres_url: str) -> None:
+async def test_what_was_read_before_another_batch_is_not_written(funded: Stores, postgres_url: str) -> None:
     """Its keys are other ones, so nothing but the versions of the accounts tells."""
     commands = [charge("a"), charge("b", MERCHANT + 1)]
     async with stranger(postgres_url) as connection:
@@ -122,14 +108,14 @@ async def test_what_was_read_before_another_batch_is_not_written(stores: Stores,
         assert found is not None
         state, versions = found
         decision = decide(state, commands, NOW)
-        await run(stores, charge("other"))
+        await run(funded, charge("other"))
         assert not await write_unlocked(connection, decision, versions, 1000)
-        assert [FUNDS - UNIT, FUNDS] == [await wallet(stores), await wallet(stores, MERCHANT + 1)]
+        assert [FUNDS - UNIT, FUNDS] == [await wallet(funded), await wallet(funded, MERCHANT + 1)]
 
 
 @pytest.mark.parametrize(("end", "is_written"), [("COMMIT", False), ("ROLLBACK", True)])
 async def test_it_waits_for_who_changes_its_accounts(
-    stores: Stores, postgres_url: str, end: str, is_written: bool
+    funded: Stores, postgres_url: str, end: str, is_written: bool
 ) -> None:
     commands = [charge("a")]
     async with stranger(postgres_url) as changing, stranger(postgres_url) as connection:
@@ -142,32 +128,32 @@ async def test_it_waits_for_who_changes_its_accounts(
         await until(lambda: is_waiting_for_a_lock(changing))
         await changing.execute(end)
         assert is_written == await task
-        assert FUNDS - UNIT * is_written == await wallet(stores)
+        assert FUNDS - UNIT * is_written == await wallet(funded)
 
 
-async def test_two_stores_charge_the_same_accounts(stores: Stores, postgres_url: str) -> None:
+async def test_two_stores_charge_the_same_accounts(funded: Stores, postgres_url: str) -> None:
     async def work(which: Stores, name: str) -> None:
         for number in range(25):
             commands = [charge(f"{name} {number} {place}", MERCHANT + place) for place in (1, 0)]
             assert all(outcome.is_ok for outcome in await run(which, *commands))
 
     async with opened_postgres(postgres_url) as other:
-        await asyncio.gather(work(stores, "a"), work(other, "b"))
-    assert [FUNDS - 50 * UNIT] * 2 == [await wallet(stores), await wallet(stores, MERCHANT + 1)]
+        await asyncio.gather(work(funded, "a"), work(other, "b"))
+    assert [FUNDS - 50 * UNIT] * 2 == [await wallet(funded), await wallet(funded, MERCHANT + 1)]
 
 
-async def test_one_key_from_two_stores_at_once_is_one_charge(stores: Stores, postgres_url: str) -> None:
+async def test_one_key_from_two_stores_at_once_is_one_charge(funded: Stores, postgres_url: str) -> None:
     async with opened_postgres(postgres_url) as other:
         for number in range(20):
-            first, second = await asyncio.gather(*[run(which, charge(f"key-{number}")) for which in (stores, other)])
+            first, second = await asyncio.gather(*[run(which, charge(f"key-{number}")) for which in (funded, other)])
             assert first[0].transfer == second[0].transfer
             assert {False, True} == {first[0].is_replay, second[0].is_replay}
-    assert FUNDS - 20 * UNIT == await wallet(stores)
+    assert FUNDS - 20 * UNIT == await wallet(funded)
 
 
-async def test_it_sees_what_a_locked_load_sees(stores: Stores, postgres_url: str) -> None:
-    await stores.prices.add(Price(7, "image", 2 * UNIT, NOW, MERCHANT), NOW)
-    await run(stores, charge("a"))
+async def test_it_sees_what_a_locked_load_sees(funded: Stores, postgres_url: str) -> None:
+    await funded.prices.add(Price(7, "image", 2 * UNIT, NOW, MERCHANT), NOW)
+    await run(funded, charge("a"))
     wanted = asked(charge("a"), charge("b", MERCHANT + 1), charge("c", MERCHANT + 2))
     async with stranger(postgres_url) as connection:
         found = await load_unlocked(connection, wanted)
@@ -201,9 +187,9 @@ async def test_what_needs_more_goes_under_a_lock(server: PostgresServer, what: s
             assert (what == "an alert") == (account.alerts_count > known.alerts_count)
 
 
-async def test_a_price_that_counts_goes_under_a_lock(stores: Stores, postgres_url: str) -> None:
+async def test_a_price_that_counts_goes_under_a_lock(funded: Stores, postgres_url: str) -> None:
     rule = Rule(Rates((Line("calls", UNIT),)), period=Period(PeriodUnit.MONTH, "UTC"))
-    await stores.prices.add(Price(8, "image", None, NOW, MERCHANT, rule), NOW)
+    await funded.prices.add(Price(8, "image", None, NOW, MERCHANT, rule), NOW)
     async with stranger(postgres_url) as connection:
         assert await load_unlocked(connection, asked(charge("a"))) is None
 
@@ -217,29 +203,29 @@ async def test_a_replay_is_committed_again(server: PostgresServer) -> None:
             assert "COMMIT" in server.log()[before:]
 
 
-async def test_an_error_of_commit_means_unknown(stores: Stores, postgres_url: str) -> None:
+async def test_an_error_of_commit_means_unknown(funded: Stores, postgres_url: str) -> None:
     """The batch is run again under a lock, whose COMMIT fails as well."""
     async with stranger(postgres_url) as connection:
         await connection.execute(FAILING_COMMIT)
         with pytest.raises(CommitUnknown, match="lost a race"):
-            await run(stores, charge("a"))
+            await run(funded, charge("a"))
         await connection.execute("DROP FUNCTION fail CASCADE")
-    assert (await run(stores, charge("a")))[0].is_replay is False
-    assert FUNDS - UNIT == await wallet(stores)
+    assert (await run(funded, charge("a")))[0].is_replay is False
+    assert FUNDS - UNIT == await wallet(funded)
 
 
-async def test_a_connection_killed_during_commit_means_unknown(stores: Stores, postgres_url: str) -> None:
+async def test_a_connection_killed_during_commit_means_unknown(funded: Stores, postgres_url: str) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute(SLOW_COMMIT)
-        task = asyncio.create_task(run(stores, charge("a")))
+        task = asyncio.create_task(run(funded, charge("a")))
         await until(lambda: connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
         kill_sessions(postgres_url)
         with pytest.raises(CommitUnknown, match="during COMMIT"):
             await task
     async with stranger(postgres_url) as connection:
         await connection.execute("DROP FUNCTION dawdle CASCADE")
-    assert (await run(stores, charge("a")))[0].is_replay is False
-    assert FUNDS - UNIT == await wallet(stores)
+    assert (await run(funded, charge("a")))[0].is_replay is False
+    assert FUNDS - UNIT == await wallet(funded)
 
 
 async def test_a_statement_that_comes_after_its_batch_was_looked_up_writes_nothing(postgres_url: str) -> None:
@@ -278,21 +264,21 @@ async def test_an_account_locked_for_too_long_is_told(postgres_url: str) -> None
 
 
 async def test_an_error_while_it_is_read_is_run_again_under_a_lock(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch
+    funded: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: Any) -> None:
         raise asyncpg.SerializationError("lost a race")
 
     monkeypatch.setattr("farebox.storage.postgres.connector.load_unlocked", fail)
-    assert (await run(stores, charge("a")))[0].is_ok
+    assert (await run(funded, charge("a")))[0].is_ok
 
 
-async def test_a_database_that_was_put_back_is_told(stores: Stores, postgres_url: str) -> None:
-    assert isinstance(stores.connector, PostgresConnector)
-    await run(stores, charge("a"))
+async def test_a_database_that_was_put_back_is_told(funded: Stores, postgres_url: str) -> None:
+    assert isinstance(funded.connector, PostgresConnector)
+    await run(funded, charge("a"))
     meanwhile(postgres_url, f"UPDATE account SET seq = seq - 1 WHERE merchant_id = {MERCHANT}")
     with pytest.raises(StoreUnavailable, match="earlier time"):
-        await run(stores, charge("b"))
+        await run(funded, charge("b"))
 
 
 def test_after_each_try_in_vain_twice_as_many_batches_go_under_a_lock() -> None:
