@@ -122,7 +122,7 @@ def _column(top: float, bottom: float) -> _Column:
 
 def _pixels(column: _Column, zero: int) -> bytes:
     """Write a column's pixels: the line, and between it and no money the space that is filled."""
-    pixels = bytearray(_HEIGHT)
+    pixels = bytearray((_COLOUR_NOTHING,)) * _HEIGHT
     middle = column.top + len(column.shades) // 2
     low, high = min(zero, middle), max(zero, middle)
     pixels[low:high] = bytes((_COLOUR_FILL,)) * (high - low)

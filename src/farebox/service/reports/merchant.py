@@ -90,11 +90,6 @@ class MerchantReport(Struct, frozen=True):
         """How many requests there were."""
         return sum(line.requests for line in self.types)
 
-    @property
-    def refused_count(self) -> int | None:
-        """How many requests were refused; None if that is forgotten."""
-        return None if self.refused is None else sum(line.requests for line in self.refused)
-
 
 class MerchantReports:
     """Reads merchants' reports."""
