@@ -11,12 +11,7 @@ from farebox.web.api_route import SERVICE, Answer, ApiRequest, Endpoints, route
 from farebox.web.envelope import success_body
 from farebox.web.schemas.spending import ChargeData, ChargeRequest
 
-SPEND_REFUSALS: Final = (
-    Code.MERCHANT_NOT_FOUND,
-    Code.MERCHANT_CLOSED,
-    Code.IDEMPOTENCY_CONFLICT,
-    Code.MERCHANT_FROZEN,
-    Code.CLOCK_BEHIND,
+PRICE_REFUSALS: Final = (
     Code.TYPE_RETIRED,
     Code.UNKNOWN_TYPE,
     Code.UNKNOWN_QUANTITY,
@@ -25,6 +20,16 @@ SPEND_REFUSALS: Final = (
     Code.AMOUNT_NOT_ALLOWED,
     Code.REQUESTED_AT_OUT_OF_BOUNDS,
     Code.COST_TOO_LARGE,
+)
+"""Refusals of what a request would cost, of which a quote tells as well."""
+
+SPEND_REFUSALS: Final = (
+    Code.MERCHANT_NOT_FOUND,
+    Code.MERCHANT_CLOSED,
+    Code.IDEMPOTENCY_CONFLICT,
+    Code.MERCHANT_FROZEN,
+    Code.CLOCK_BEHIND,
+    *PRICE_REFUSALS,
     Code.KEY_BUDGET_EXCEEDED,
     Code.AMOUNT_TOO_LARGE,
     Code.BALANCE_LIMIT_EXCEEDED,

@@ -1,26 +1,12 @@
 """Quotes: what a charge would cost, for any key that may charge or read."""
 
-from typing import Final
-
 from farebox.core.outcomes import Code
 from farebox.presenters.quotes import QuoteData, quote_data
 from farebox.web.api.answers import answer
+from farebox.web.api.charges import PRICE_REFUSALS
 from farebox.web.api.paths import own_or_named
 from farebox.web.api_route import MERCHANT, SERVICE, SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.quotes import QuoteRequest
-
-_REFUSALS: Final = (
-    Code.MERCHANT_NOT_FOUND,
-    Code.TYPE_RETIRED,
-    Code.UNKNOWN_TYPE,
-    Code.UNKNOWN_QUANTITY,
-    Code.QUANTITIES_REQUIRED,
-    Code.AMOUNT_REQUIRED,
-    Code.AMOUNT_NOT_ALLOWED,
-    Code.REQUESTED_AT_OUT_OF_BOUNDS,
-    Code.COST_TOO_LARGE,
-    Code.AMOUNT_TOO_LARGE,
-)
 
 
 class QuoteEndpoints(Endpoints):
@@ -32,7 +18,7 @@ class QuoteEndpoints(Endpoints):
         keys=MERCHANT | SERVICE | SUPPORT,
         summary="Ask what a request would cost",
         data=QuoteData,
-        refusals=_REFUSALS,
+        refusals=(Code.MERCHANT_NOT_FOUND, *PRICE_REFUSALS, Code.AMOUNT_TOO_LARGE),
         description="Nothing is charged or counted, and the balance is not looked at: the answer is what a charge of "
         "this moment would cost.",
     )
