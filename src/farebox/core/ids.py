@@ -42,6 +42,9 @@ def new_number(time_ms: int, random_bits: int) -> int:
         time_ms: milliseconds since 1970, below 2^42 (the year 2109).
         random_bits: 0 to 2^RANDOM_BITS - 1. Of two processes' numbers of one millisecond that also agree here, one
             chance in two million, the second is refused by the database's primary key, with nothing changed.
+
+    Raises:
+        ValueError: one of them is out of range.
     """
     if not (0 <= time_ms <= _TIME_MS_MAX and 0 <= random_bits < 1 << RANDOM_BITS):
         raise ValueError("an id's time or random part is out of range")

@@ -75,7 +75,12 @@ class Database(Protocol):
         ...
 
     async def tables(self) -> list[CopiedTable]:
-        """List all tables that are copied."""
+        """List all tables that are copied.
+
+        Raises:
+            SchemaMismatch: one has no primary key.
+            StorageError: one has a column of a kind that no other engine is known to have.
+        """
         ...
 
     async def count(self, table: CopiedTable) -> int:

@@ -52,7 +52,11 @@ class CopiedTable(Struct, frozen=True):
 
 
 def make_table(name: str, kinds: Mapping[str, str], key: Sequence[str]) -> CopiedTable:
-    """Put a table's columns into the order in which both engines read and write them."""
+    """Put a table's columns into the order in which both engines read and write them.
+
+    Raises:
+        SchemaMismatch: the table has no primary key.
+    """
     if not key:
         raise SchemaMismatch(f"the table {name} has no primary key, so it can't be copied")
     columns = (*key, *sorted(set(kinds) - set(key)))

@@ -125,7 +125,15 @@ def unavailable(error: StoreUnavailable) -> Unavailable:
 
 @contextmanager
 def translated(*, missing: str | None = None, conflict: str = "it is there already") -> Iterator[None]:
-    """Turn the errors of storage into the service's, with words for the caller."""
+    """Turn the errors of storage into the service's, with words for the caller.
+
+    Raises:
+        UnknownMerchant: a row was not found, and `missing` has no words for it.
+        Missing: the same, with those words.
+        Conflict: a row is there already.
+        Unavailable: the database did nothing.
+        FateUnknown: it failed while it committed.
+    """
     try:
         yield
     except NotFound as error:

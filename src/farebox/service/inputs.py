@@ -1,4 +1,7 @@
-"""Texts from outside, checked: every one that reaches the ledger went through here."""
+"""Texts from outside, checked: every one that reaches the ledger went through here.
+
+All of it may raise InvalidInput, with the name that the caller has for the text and what would be right.
+"""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Plain values, as JSON and TOML give them, read member by member: each fault names its place and what would be right.
 
-A place is written as a path from the outermost value: `rule.lines[1].per`.
+A place is written as a path from the outermost value: `rule.lines[1].per`. Faults are raised as InvalidInput.
 """
 
 import re

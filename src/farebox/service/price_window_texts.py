@@ -77,7 +77,11 @@ def written_windows(windows: Windows, written_rates: Callable[[Rates], dict[str,
 
 
 def zone(path: str, value: object) -> str:
-    """Read the name of a zone: one of those that the IANA publishes, so that it means the same on any machine."""
+    """Read the name of a zone: one of those that the IANA publishes, so that it means the same on any machine.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
     name = text(path, value, "Europe/Berlin")
     if name not in _zones():
         raise InvalidInput(path, f"there is no time zone {shown(name)}; write one such as Europe/Berlin, or UTC")

@@ -55,6 +55,7 @@ def check_current(known: Sequence[str], applied: Sequence[str]) -> None:
     """Refuse a database that lacks a migration or has one too many.
 
     Raises:
+        SchemaMissing: there is no schema at all.
         SchemaMismatch: saying what to do.
     """
     missing = pending(known, applied)

@@ -1,4 +1,7 @@
-"""What other systems export, as JSON, read member by member; and the files of an import that are written of it."""
+"""What other systems export, as JSON, read member by member; and the files of an import that are written of it.
+
+All of it may raise InvalidInput, which names the place and what those systems have there.
+"""
 
 import csv
 from collections import Counter

@@ -231,7 +231,11 @@ class LoginStore(SubjectStore):
         return True
 
     async def signing_seed(self) -> bytes:
-        """Read the database's random seed of what links in mails are signed with."""
+        """Read the database's random seed of what links in mails are signed with.
+
+        Raises:
+            NotFound: it has none.
+        """
         row = await self._row("signing_seed")
         if row is None:
             raise NotFound("the database has no seed for links")

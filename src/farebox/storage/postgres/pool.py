@@ -69,7 +69,12 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
-        """Lend a connection; what an error leaves behind is rolled back, or the connection is closed."""
+        """Lend a connection; what an error leaves behind is rolled back, or the connection is closed.
+
+        Raises:
+            StoreUnavailable: the pool is not open.
+            TimeoutError: no connection could be had in `connect_timeout_ms`.
+        """
         pool = self._pool
         if pool is None:
             raise StoreUnavailable("the database is not open")

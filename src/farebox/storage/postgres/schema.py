@@ -14,7 +14,11 @@ _MIGRATION_LOCK_KEY: Final = 0x_FA4E_B0C5
 
 
 def checked_version(connection: Connection) -> str:
-    """Return the server's version if Farebox can work with it, and with how the database keeps texts."""
+    """Return the server's version if Farebox can work with it, and with how the database keeps texts.
+
+    Raises:
+        StorageError: it can't.
+    """
     version = connection.get_server_version()
     if version.major < VERSION_MIN:
         raise StorageError(f"PostgreSQL {VERSION_MIN} or newer is needed; this is {version.major}.{version.micro}")

@@ -54,6 +54,7 @@ async def commit(connection: Connection, timeout_ms: int) -> None:
 
     Raises:
         CommitUnknown: on any error whatever, or if no answer comes in time.
+        StoreUnavailable: the server had rolled back by itself, and nothing is committed.
     """
     if await run_to_its_end(connection, timeout_ms, "COMMIT") != "COMMIT":
         raise StoreUnavailable("PostgreSQL had given the transaction up before COMMIT")

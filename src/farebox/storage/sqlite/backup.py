@@ -16,6 +16,10 @@ def backup(
     """Copy page by page from one read transaction, so that writers are not held up and the copy never starts anew.
 
     After so many pages `on_progress` hears how many bytes are copied, and of how many.
+
+    Raises:
+        AlreadyExists: there is a file at the target.
+        StorageError: it can't be read, or the copy can't be written.
     """
     with translated(), closing(connect(source_path, busy_timeout_ms=READER_BUSY_TIMEOUT_MS)) as source:
         begin_reading(source)
