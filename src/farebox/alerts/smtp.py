@@ -47,7 +47,6 @@ class SmtpTransport:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         quit_seconds_max: float = QUIT_SECONDS_MAX,
-        own_name_seconds_max: float = OWN_NAME_SECONDS_MAX,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """Read the URL; nothing is connected yet.
@@ -56,7 +55,6 @@ class SmtpTransport:
             url: see `read_smtp_url`.
             timeout_seconds: for each step of the conversation.
             quit_seconds_max: for the server's good-bye.
-            own_name_seconds_max: for this machine's own name.
             tls_context: whom to trust; the system's authorities, if None.
 
         Raises:
@@ -65,7 +63,6 @@ class SmtpTransport:
         self._server = read_smtp_url(url)
         self._timeout_seconds = timeout_seconds
         self._quit_seconds_max = min(timeout_seconds, quit_seconds_max)
-        self._own_name_seconds_max = own_name_seconds_max
         self._tls_context = tls_context
         self._looking_up: asyncio.Future[str] | None = None
 
@@ -134,7 +131,7 @@ class SmtpTransport:
             self._looking_up = loop.create_future()
             # A thread of its own, that ends with the process: a stop would wait for one of the loop's.
             threading.Thread(target=_look_own_name_up, args=(loop, self._looking_up), daemon=True).start()
-        await asyncio.wait([self._looking_up], timeout=self._own_name_seconds_max)
+        await asyncio.wait([self._looking_up], timeout=OWN_NAME_SECONDS_MAX)
         _set(self._looking_up, socket.gethostname())
         return self._looking_up.result()
 

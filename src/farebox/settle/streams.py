@@ -25,6 +25,7 @@ _DATAGRAMS_AT_ONCE: Final = 1_000
 _RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 _LINES_AT_ONCE: Final = 1_000
 _CHUNK_BYTES: Final = 65_536
+_STANDARD_INPUT: Final = 0
 
 
 class StreamError(Exception):
@@ -201,10 +202,9 @@ class Datagrams(LineStream):
 class StandardInput(LineStream):
     """Lines of standard input, read by a thread of their own, as it may be a file, a pipe or a terminal."""
 
-    def __init__(self, spool: Spool, descriptor: int = 0) -> None:
+    def __init__(self, spool: Spool) -> None:
         """Begin to read."""
         super().__init__("standard input", spool)
-        self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
         self._room = threading.Event()
         self._room.set()
@@ -216,7 +216,7 @@ class StandardInput(LineStream):
 
     def _read(self) -> None:
         partial = b""
-        while data := os.read(self._descriptor, _CHUNK_BYTES):
+        while data := os.read(_STANDARD_INPUT, _CHUNK_BYTES):
             *ended, partial = (partial + data).split(b"\n")
             if len(partial) > LINE_BYTES_MAX:
                 # It can't be read any more, and is told as such a line.

@@ -167,7 +167,7 @@ class Grants:
                 [(number, amount)] if amount == self.left[number] and (is_due or "after" in t["idempotencyKey"]) else []
             )
         elif kind in ("charge", "hold"):
-            expected = self.kept[own] = self.takes(t["type"], amount, micros(t["availableBefore"]), at)
+            expected = self.kept[own] = self.takes(t["type"], amount, micros(t["availableBefore"]))
         elif kind in ("capture", "release", "expire"):
             expected, self.kept[origin] = first(self.kept.get(origin, [(0, amount)]), amount)
             self.kept[own] = expected if kind == "capture" else []
@@ -190,7 +190,7 @@ class Grants:
             if left and (number in self.over or at >= int(self.terms[number].get("expires", at + 1))):
                 raise ValueError(f"seq {seq}: grant {number} was over before it, and {left} micros were not ended")
 
-    def takes(self, request_type: str, amount: int, wallet: int, at: int) -> Parts:
+    def takes(self, request_type: str, amount: int, wallet: int) -> Parts:
         """Tell what a charge or hold takes: by priority, the soonest end, given before paid, and age."""
         lots = [
             (int(terms.get("priority", 0)), int(terms.get("expires", 2**63)), 0, number)

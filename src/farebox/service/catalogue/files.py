@@ -39,13 +39,13 @@ def read_json(data: bytes, field: str = "FILE") -> object:
         raise InvalidInput(field, f"this is no JSON: {error}") from error
 
 
-def read_file(data: bytes, field: str = "FILE") -> object:
+def read_file(data: bytes) -> object:
     """Read a file of Farebox's own format: JSON, which begins with a brace, or else TOML.
 
     Raises:
         InvalidInput: it is no JSON or TOML.
     """
-    _check_size(data, field)
+    _check_size(data, "FILE")
     is_json = data.lstrip(_BLANK).startswith(b"{")
     try:
         text = data.decode("utf-8-sig")
@@ -55,7 +55,7 @@ def read_file(data: bytes, field: str = "FILE") -> object:
     except InvalidInput:
         raise
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(field, f"this is no {'JSON' if is_json else 'TOML'}: {error}") from error
+        raise InvalidInput("FILE", f"this is no {'JSON' if is_json else 'TOML'}: {error}") from error
 
 
 def _check_size(data: bytes, field: str) -> None:

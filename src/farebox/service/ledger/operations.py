@@ -430,12 +430,12 @@ class Operations:
         return await self.submit(commands.SetFrozen(merchant_id, is_frozen, *asked_by), is_dry_run=is_dry_run)
 
     async def set_closed(
-        self, merchant_id: int, *, is_closed: bool, reason: str, principal: Principal | None, is_dry_run: bool = False
+        self, merchant_id: int, *, is_closed: bool, reason: str, principal: Principal | None
     ) -> Outcome:
         """Close a merchant that has no money left, or open it again."""
         asked_by = _asked_by(principal, Operation.MANAGE_MERCHANTS)
         command = commands.SetClosed(merchant_id, is_closed, inputs.note("reason", reason), *asked_by)
-        return await self.submit(command, is_dry_run=is_dry_run)
+        return await self._committer.submit(command)
 
 
 def _charge_command(fields: ChargeFields, caller: Caller | None, payer: Payer | None) -> commands.Charge | None:

@@ -70,9 +70,7 @@ class Grants:
         )
         return await self._operations.make(move, is_dry_run=is_dry_run)
 
-    async def end(
-        self, merchant_id: int, grant: str, *, reason: str, principal: Principal, is_dry_run: bool = False
-    ) -> Outcome:
+    async def end(self, merchant_id: int, grant: str, *, reason: str, principal: Principal) -> Outcome:
         """Take back what is left of a grant, or let one that waits never start; `grant` is its id."""
         principal.ensure_may(Operation.GIVE_CREDIT)
         note = inputs.note("reason", reason)
@@ -80,7 +78,7 @@ class Grants:
         if number is None:
             return _NOT_FOUND
         command = commands.EndGrant(merchant_id, number, note, principal.caller, principal.actor())
-        return await self._operations.submit(command, is_dry_run=is_dry_run)
+        return await self._operations.submit(command, is_dry_run=False)
 
     async def get(self, merchant_id: int, grant: str) -> Grant:
         """Read a grant by its id.

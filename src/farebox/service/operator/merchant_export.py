@@ -15,13 +15,11 @@ _COLUMNS: Final = (
 )
 
 
-async def merchants_csv(
-    merchants: Merchants, wanted: MerchantFilter, *, page_rows: int = PAGE_ROWS
-) -> AsyncIterator[bytes]:
+async def merchants_csv(merchants: Merchants, wanted: MerchantFilter) -> AsyncIterator[bytes]:
     """Write the wanted merchants, oldest first, a page at a time."""
     yield csv_lines([_COLUMNS])
     after = None
-    while page := await merchants.page(after=after, limit=page_rows, wanted=wanted):
+    while page := await merchants.page(after=after, limit=PAGE_ROWS, wanted=wanted):
         yield csv_lines([_row(merchant, account) for merchant, account in page])
         after = page[-1][0].merchant_id
 

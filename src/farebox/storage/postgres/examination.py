@@ -17,7 +17,7 @@ from farebox.storage.examination import (
 )
 from farebox.storage.postgres.distribution import COPIED, SPREAD
 from farebox.storage.postgres.hosts import Hosts
-from farebox.storage.postgres.limits import LIMITS, PostgresLimits
+from farebox.storage.postgres.limits import LIMITS
 from farebox.storage.postgres.pool import own_connection
 from farebox.storage.postgres.schema import applied_migrations, checked_version
 
@@ -27,15 +27,15 @@ _ASKED_OF_WORKERS: Final = ("max_prepared_transactions", "fsync", "full_page_wri
 """The settings that a worker tells behind its version."""
 
 
-async def examine(url: str, now: Callable[[], int], limits: PostgresLimits = LIMITS) -> PostgresFacts:
+async def examine(url: str, now: Callable[[], int]) -> PostgresFacts:
     """Tell of a server and database; `now` tells our own time.
 
     Raises:
         StorageError: it can't be reached, or will not do.
     """
-    hosts = Hosts(url, limits.connect_timeout_ms)
+    hosts = Hosts(url, LIMITS.connect_timeout_ms)
     # What the session itself asks for would stand in place of what the server is set to.
-    async with own_connection(hosts, limits, {}, command_timeout_ms=limits.command_timeout_ms) as connection:
+    async with own_connection(hosts, LIMITS, {}, command_timeout_ms=LIMITS.command_timeout_ms) as connection:
         version = checked_version(connection)
         applied = await applied_migrations(connection)
         asked_at = now()
