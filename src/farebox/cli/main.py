@@ -88,11 +88,11 @@ COMMANDS: Final = (
     StandIn("init", "farebox.cli.ledger:init", "Create the database, or bring it up to date; safe to repeat."),
     StandIn(
         "key",
-        "farebox.cli.key_budgets:key_group",
+        "farebox.cli.keys:key_group",
         "API keys: a merchant's reads its account, a service's charges, support's administers.",
     ),
     StandIn("mail", "farebox.cli.mail:mail_group", "What mails look like, in each language and with your templates."),
-    StandIn("merchant", "farebox.cli.admin:merchant_group", "Add merchants, look at them, change them."),
+    StandIn("merchant", "farebox.cli.merchants:merchant_group", "Add merchants, look at them, change them."),
     StandIn(
         "outbox", "farebox.cli.ledger:outbox_group", "The mails that are owed: what was sent, what waits, and why."
     ),
@@ -132,7 +132,7 @@ COMMANDS: Final = (
     StandIn("usage", "farebox.cli.money:usage", "Print what each request type came to."),
     StandIn(
         "user",
-        "farebox.cli.user_delete:user_group",
+        "farebox.cli.users:user_group",
         "The people who are told when a merchant's balance runs low, and who may sign in.",
     ),
     StandIn("verify", "farebox.cli.ledger:verify", "Replay the whole ledger: books, balances, hashes, holds."),

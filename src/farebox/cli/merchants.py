@@ -1,58 +1,27 @@
-"""Commands that set things up: merchants, users and keys."""
-
-import re
-from typing import Final
+"""Merchants, from a shell: added, looked at, changed, frozen, closed and noted about."""
 
 import click
 
-from farebox.cli.context import (
-    CommandContext,
-    as_fields,
-    command,
-    merchant_id,
-    merchant_id_or_none,
-    print_pieces,
-    short_time,
-    table,
-)
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, print_pieces, short_time, table
 from farebox.cli.money import answer_waiting
-from farebox.cli.staff import ROLE_OPTION, answer_link
 from farebox.core import ids
 from farebox.core.accounts import Account
-from farebox.core.commands import KeyKind
 from farebox.core.currencies import format_money, format_money_with_code
-from farebox.core.staff_roles import STAFF_ROLES, role_words
 from farebox.presenters.audit_words import called
-from farebox.presenters.keys import KEY_KIND_WORDS, budget_words, key_data, key_state
 from farebox.presenters.merchants import merchant_data, new_merchant_data, threshold_remark
 from farebox.presenters.notes import note_data
-from farebox.presenters.users import user_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
 from farebox.service.operator.merchant_changes import MerchantFields
 from farebox.service.operator.merchant_export import merchants_csv
-from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey, merchant_filter
-from farebox.service.people.users import ROLES
+from farebox.service.operator.merchants import merchant_filter
 from farebox.service.typed_amounts import typed_amount
-from farebox.storage.records import ApiKey, Merchant
-
-_DURATION: Final = re.compile(r"([0-9]{1,6})([smhd]?)", re.ASCII)
-_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+from farebox.storage.records import Merchant
 
 
 @click.group("merchant")
 def merchant_group() -> None:
     """Add merchants, look at them, change them."""
-
-
-@click.group("user")
-def user_group() -> None:
-    """The people who are told when a merchant's balance runs low, and who may sign in."""
-
-
-@click.group("key")
-def key_group() -> None:
-    """API keys: a merchant's reads its account, a service's charges, support's administers."""
 
 
 def _state(account: Account) -> str:
@@ -275,218 +244,3 @@ async def merchant_set(
         return
     found = await context.farebox.services.merchants.get(number)
     context.answer(merchant_data(*found), _merchant_text(*found))
-
-
-@command("add", group=user_group)
-@click.argument("merchant")
-@click.argument("email")
-@click.option("--role", type=click.Choice(list(ROLES)), help="An owner, if nobody is there yet, else a member.")
-async def user_add(context: CommandContext, merchant: str, email: str, role: str | None) -> None:
-    """Register a person on a merchant's account; who is registered gets its alerts and may sign in."""
-    user = await context.farebox.services.merchants.add_user(
-        merchant_id(merchant), email, role=None if role is None else ROLES[role], principal=context.principal
-    )
-    context.answer(user_data(user), f"{user.email} gets the alerts of {merchant}.")
-
-
-@command("link", group=user_group)
-@click.argument("merchant")
-@click.argument("email")
-async def user_link(context: CommandContext, merchant: str, email: str) -> None:
-    """Print a link by which a registered person chooses a password; a running server mails it as well."""
-    address = inputs.email("EMAIL", email)
-    mail = await context.farebox.services.users.invite_again(
-        merchant_id(merchant), address, principal=context.principal
-    )
-    answer_link(context, mail, {})
-
-
-@command("list", group=user_group)
-@click.argument("merchant")
-async def user_list(context: CommandContext, merchant: str) -> None:
-    """List the people registered on a merchant's account."""
-    users = await context.farebox.services.merchants.users(merchant_id(merchant))
-    context.answer(
-        [user_data(user) for user in users],
-        [user.email for user in users] or [f"Nobody gets the alerts of {merchant} yet; see: farebox user add"],
-    )
-
-
-@command("remove", group=user_group)
-@click.argument("merchant")
-@click.argument("email")
-async def user_remove(context: CommandContext, merchant: str, email: str) -> None:
-    """Take a person off a merchant's account."""
-    await context.farebox.services.users.remove(
-        merchant_id(merchant), email, is_owner_needed=False, principal=context.principal
-    )
-    context.answer({"email": email, "isRemoved": True}, f"{email} gets no more alerts of {merchant}.")
-
-
-def _answer_new_key(context: CommandContext, key: NewKey) -> None:
-    context.answer(
-        {**as_fields(key_data(key.key)), "apiKey": key.text},
-        [
-            f"keyId   {ids.public_id(ids.KEY, key.key.key_id)}",
-            f"apiKey  {key.text}",
-            "Keep the key: it is shown this once.",
-        ],
-    )
-
-
-@command("create", group=key_group)
-@click.option("--merchant", help="A key that reads this merchant's account.")
-@click.option("--service", help="A key with which this program of yours charges.")
-@click.option("--support", help="A key with which this person or tool administers.")
-@click.option("--name", help="What a merchant uses its key for.")
-@ROLE_OPTION
-@click.option("--expires", help="When it ends, such as 2027-01-31T12:00:00Z; never, if not given.")
-async def key_create(
-    context: CommandContext,
-    merchant: str | None,
-    service: str | None,
-    support: str | None,
-    name: str | None,
-    role: tuple[str, ...],
-    expires: str | None,
-) -> None:
-    """Make an API key, which is shown this once. A support key without --role may do everything."""
-    if sum(owner is not None for owner in (merchant, service, support)) != 1:
-        raise InvalidInput("key", "name one owner: --merchant ID, --service NAME or --support NAME")
-    if name is not None and merchant is None:
-        raise InvalidInput("name", "a service's or support's key has the name that --service or --support gives")
-    merchants = context.farebox.services.merchants
-    roles = [STAFF_ROLES[word] for word in role]
-    if merchant is not None:
-        key = await merchants.create_key(
-            KeyKind.MERCHANT,
-            merchant_id=merchant_id(merchant),
-            name=name,
-            roles=roles,
-            expires=expires,
-            principal=context.principal,
-        )
-    else:
-        kind = KeyKind.SERVICE if service is not None else KeyKind.SUPPORT
-        inputs.name("service" if service is not None else "support", service or support or "")
-        key = await merchants.create_key(
-            kind, name=service or support or "", roles=roles, expires=expires, principal=context.principal
-        )
-    _answer_new_key(context, key)
-
-
-@command("list", group=key_group)
-@click.option("--merchant", help="This merchant's keys; the services' and support's, if not given.")
-async def key_list(context: CommandContext, merchant: str | None) -> None:
-    """List API keys by their first and last characters."""
-    keys = await context.farebox.services.merchants.keys(merchant_id_or_none(merchant))
-    budgets = await context.farebox.services.key_budgets.of(keys)
-    rows = [
-        (
-            ids.public_id(ids.KEY, key.key_id),
-            KEY_KIND_WORDS[key.kind],
-            key.name or "",
-            " and ".join(role_words(key.roles)),
-            key.hint,
-            _key_state(key, context.farebox.clock.now()),
-            budget_words(budgets.get(key.key_id)),
-        )
-        for key in keys
-    ]
-    context.answer(
-        [key_data(key, budgets.get(key.key_id)) for key in keys],
-        table(("key", "kind", "name", "role", "looks like", "state", "budget"), rows) or ["There are no such keys."],
-    )
-
-
-def _key_state(key: ApiKey, now: int) -> str:
-    match key_state(key, now):
-        case "revoked":
-            return f"revoked {short_time(key.revoked_at or now)}"
-        case "suspended":
-            return f"suspended {short_time(key.suspended_at or now)}"
-        case "ending":
-            return f"valid until {short_time(key.expires_at or now)}"
-        case "expired":
-            return f"expired {short_time(key.expires_at or now)}"
-        case state:
-            return state
-
-
-@command("revoke", group=key_group)
-@click.argument("key_id")
-async def key_revoke(context: CommandContext, key_id: str) -> None:
-    """Close an API key at once and for ever."""
-    is_done_now = await context.farebox.services.merchants.revoke_key(
-        inputs.public_id("KEY_ID", ids.KEY, key_id), principal=context.principal
-    )
-    before = "" if is_done_now else " It had been revoked before; nothing is changed."
-    context.answer(
-        {"keyId": key_id, "isRevoked": True, "isReplay": not is_done_now}, f"{key_id} opens nothing any more.{before}"
-    )
-
-
-@command("suspend", group=key_group)
-@click.argument("key_id")
-async def key_suspend(context: CommandContext, key_id: str) -> None:
-    """Let a merchant's API key open nothing, at once, until it is resumed."""
-    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
-    is_done_now = await context.farebox.services.merchants.suspend_key(number, principal=context.principal)
-    before = "" if is_done_now else " It was suspended before."
-    context.answer(
-        {"keyId": key_id, "isSuspended": True, "isReplay": not is_done_now},
-        f"{key_id} opens nothing until it is resumed.{before}",
-    )
-
-
-@command("resume", group=key_group)
-@click.argument("key_id")
-async def key_resume(context: CommandContext, key_id: str) -> None:
-    """Let a suspended API key of a merchant's open what it did before."""
-    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
-    is_done_now = await context.farebox.services.merchants.resume_key(number, principal=context.principal)
-    before = "" if is_done_now else " It was not suspended."
-    context.answer(
-        {"keyId": key_id, "isSuspended": False, "isReplay": not is_done_now}, f"{key_id} is not suspended.{before}"
-    )
-
-
-@command("expire", group=key_group)
-@click.argument("key_id")
-@click.argument("expires")
-async def key_expire(context: CommandContext, key_id: str, expires: str) -> None:
-    """Let an API key end at a time to come, such as 2027-01-31T12:00:00Z, earlier or later than it was to."""
-    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
-    key = await context.farebox.services.merchants.expire_key(number, expires, principal=context.principal)
-    context.answer(key_data(key), f"{key_id} ends {short_time(key.expires_at or 0)} UTC.")
-
-
-@command("rotate", group=key_group)
-@click.argument("key_id")
-@click.option("--overlap", default=f"{OVERLAP_SECONDS_DEFAULT // 3600}h", show_default=True, help="As 90m, 24h, 7d.")
-async def key_rotate(context: CommandContext, key_id: str, overlap: str) -> None:
-    """Make an API key's successor; the old one goes on for a while."""
-    match = _DURATION.fullmatch(overlap)
-    if match is None:
-        raise InvalidInput("overlap", f"{overlap!r} is not a length of time; write one such as 90m, 24h or 7d")
-    seconds = int(match[1]) * _SECONDS[match[2]]
-    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
-    _answer_new_key(
-        context,
-        await context.farebox.services.merchants.rotate_key(
-            number, overlap_seconds=seconds, principal=context.principal
-        ),
-    )
-
-
-@command("assign", group=key_group)
-@click.argument("key_id")
-@click.option("--staff", help="The e-mail address of the one of the staff who has this key.")
-@click.option("--operator", "is_operator", is_flag=True, help="The key is the operator's own, as one made here.")
-async def key_assign(context: CommandContext, key_id: str, staff: str | None, is_operator: bool) -> None:
-    """Say whose a service's or support's key is, so that approvals know whom it counts as."""
-    if (staff is None) != is_operator:
-        raise InvalidInput("assign", "name whose key it is: --staff EMAIL or --operator")
-    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
-    key = await context.farebox.services.staff.assign_key(number, staff, principal=context.principal)
-    context.answer(key_data(key), f"{key_id} counts as {staff or 'the command line'}.")
