@@ -1162,7 +1162,7 @@ class Model:
         return Answer(Code.OK, is_replay=is_replay, request=command.approval_id)
 
     def _of_closed(self, book: Book, command: Command, faults: set[Code], now: int) -> Answer:
-        """Of a closed book nothing moves; what was done before is answered again."""
+        """Of a closed book nothing moves; what was done before is answered again, and holds of nothing end."""
         if not faults and not isinstance(command, ACCOUNT_CHANGES):
             name, asked = _name_and_content(command)
             done = [number for number, move in enumerate(book.moves, 1) if move.name == name]
@@ -1175,6 +1175,8 @@ class Model:
                     return known
             elif done and not isinstance(command, EndGrant) and book.moves[done[0] - 1].asked == asked:
                 return self._again(book, done[0])
+            elif isinstance(command, ExpireHold):
+                return self._give_back(book, command, faults, now)
         return _first(faults | {Code.MERCHANT_CLOSED})
 
     def _set_closed(self, book: Book, command: SetClosed, faults: set[Code], now: int) -> Answer:

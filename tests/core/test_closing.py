@@ -11,10 +11,13 @@ from farebox.core.commands import (
     Adjust,
     Charge,
     Command,
+    CreateHold,
+    ExpireHold,
     ExtendHold,
     GiveCredit,
     Payer,
     Refund,
+    ReleaseHold,
     ReverseTopUp,
     SetClosed,
     SetCreditLimit,
@@ -22,8 +25,12 @@ from farebox.core.commands import (
     SetThresholds,
     SettleGrants,
 )
+from farebox.core.holds import HoldState
 from farebox.core.outcomes import Code
+from farebox.core.prices import Price
+from farebox.core.pricing.rules import Line, Rates, Rule
 from tests.support.ledger import ANN, NOW, UNIT, MemoryLedger, adjust, charge, hold, top_up
+from tests.support.memory import at_once
 
 CLOSE: Final = SetClosed(ANN, True, "moved away")
 REOPEN: Final = SetClosed(ANN, False, "came back")
@@ -84,6 +91,21 @@ def test_nothing_of_a_closed_merchant_is_changed(command: Command) -> None:
     before = ledger.ann
     (outcome,) = ledger.run(command)
     assert (Code.MERCHANT_CLOSED, before) == (outcome.code, ledger.ann)
+
+
+def test_a_hold_of_nothing_ends_in_its_time_though_its_merchant_was_closed() -> None:
+    """It is in no balance, so it stands in nobody's way; nor may it be due for ever."""
+    ledger = MemoryLedger()
+    at_once(ledger.stores.prices.add(Price(9, "ping", None, NOW, rule=Rule(Rates((Line("requests", 0),)))), NOW))
+    ledger.run(top_up(9), CreateHold(Payer(ANN), "ping", 1, "free", ttl_seconds=60), PAY_OUT, CLOSE)
+    assert NOW == ledger.ann.closed_at
+    assert Code.MERCHANT_CLOSED is ledger.code(ReleaseHold(ANN, 2, "early"))
+    assert Code.HOLD_NOT_DUE is ledger.code(ExpireHold(ANN, 2))
+    ledger.now += 60 * UNIT
+    outcomes = ledger.run(ExpireHold(ANN, 2), ExpireHold(ANN, 2))
+    assert [(Code.OK, False), (Code.OK, True)] == [(outcome.code, outcome.is_replay) for outcome in outcomes]
+    assert [HoldState.EXPIRED] == [hold.state for hold in ledger.rows()["holds"]]
+    assert (NOW, 0, 0) == (ledger.ann.closed_at, ledger.ann.wallet, ledger.ann.held)
 
 
 def test_what_was_done_before_is_answered_again_and_what_is_due_is_none() -> None:

@@ -411,7 +411,8 @@ TABLE: Final = {
     "expire": Refusals(
         ExpireHold(ANN, 7),
         {
-            **{code: fault for code, fault in ENDING.items() if code not in CALLERS},
+            # A merchant that is closed has holds of nothing at most, and they end in their time.
+            **{code: fault for code, fault in ENDING.items() if code not in {*CALLERS, Code.MERCHANT_CLOSED}},
             Code.HOLD_EXPIRED: hold_is(HoldState.EXPIRED),
             Code.HOLD_NOT_DUE: meets(hold=Hold(ANN, 7, 10 * UNIT, NOW + 1)),
         },

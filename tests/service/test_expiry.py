@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from farebox.core.commands import CaptureHold, CreateHold, ExpireHold, ExtendHold, Payer
+from farebox.core.commands import CaptureHold, CreateHold, ExpireHold, ExtendHold, Payer, SetClosed
 from farebox.core.outcomes import Code
 from farebox.service.errors import Overloaded
 from farebox.service.ledger.committer import Committer
@@ -13,6 +13,7 @@ from farebox.service.ledger.expiry import Expiry
 from farebox.service.periodic import Periodic, running
 from farebox.storage.interface import CommitUnknown, StorageError, StoreUnavailable
 from tests.service.conftest import ServiceParts
+from tests.support.ledger import faults
 from tests.support.server import Seeds
 
 UNIT = 1_000_000
@@ -93,6 +94,21 @@ async def test_sweep_has_a_maximum(ledger: ServiceParts) -> None:
     ledger.clock.move(60)
     expiry = _sweeping(ledger, holds_max=3)
     assert [3, 3, 1, 0] == [await expiry.sweep() for _ in range(4)]
+
+
+async def test_holds_of_nothing_of_a_closed_merchant_keep_no_others_from_their_end(ledger: ServiceParts) -> None:
+    gone, seeds = await ledger.seed(balance=None), await ledger.seed(balance="10")
+    await ledger.prices.set("ping", "0")
+    for number in range(3):
+        command = CreateHold(Payer(gone.merchant_id), "ping", 1, f"k{number}", ttl_seconds=59)
+        assert (await ledger.committer.submit(command)).is_ok
+    await _hold(ledger, seeds, "a")
+    assert (await ledger.committer.submit(SetClosed(gone.merchant_id, True, "gone"))).is_ok
+    ledger.clock.move(60)
+    expiry = _sweeping(ledger, holds_max=2)
+    assert [0.0, 0.0, None] == [await expiry.expire_due() for _ in range(3)]
+    assert (10 * UNIT, 0) == await _balances(ledger, seeds)
+    assert [] == await faults(ledger.stores, gone.merchant_id)
 
 
 def _sweeping(ledger: ServiceParts, *, holds_max: int) -> Expiry:

@@ -117,7 +117,7 @@ class Batch:
         earlier = self._posted.get(key) or self._state.replays.get(key)
         if earlier is not None and (book.closed_at is None or earlier.fingerprint == fingerprint):
             return self._replay(earlier, fingerprint)
-        outcome = closing.MERCHANT_CLOSED if book.closed_at is not None else self._move(book, command, fingerprint)
+        outcome = closing.closed_refusal(book, command) or self._move(book, command, fingerprint)
         if outcome.transfer is not None:
             self._posted[key] = outcome.transfer
             if book.owed or outcome.transfer.uncollected is not None or outcome.charge is not None:

@@ -4,12 +4,21 @@ from typing import Final
 
 from farebox.core.batch.grants import BatchGrants
 from farebox.core.book import Book
-from farebox.core.commands import Adjust, Move, Refund, SetClosed
+from farebox.core.commands import Adjust, Command, ExpireHold, Move, Refund, SetClosed
 from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.transfers import Transfer
 
 MERCHANT_CLOSED: Final = refused(Code.MERCHANT_CLOSED, "The merchant is closed: no money of it is moved")
+
+
+def closed_refusal(book: Book, command: Command) -> Outcome | None:
+    """Refuse what moves money of a closed merchant.
+
+    A hold that sets nothing aside, of a free type, is in no balance, so it may be open when its merchant is closed. Its
+    time ends all the same: due for ever, such holds would be swept ahead of those that have something to give back.
+    """
+    return None if book.closed_at is None or isinstance(command, ExpireHold) else MERCHANT_CLOSED
 
 
 def too_fine_refusal(book: Book, move: Move, amount: int) -> Outcome | None:
