@@ -272,6 +272,8 @@ class Book:
     requests: dict[int, Request] = field(default_factory=dict)
     alone: list[tuple[int, frozenset[int], Decimal]] = field(default_factory=list)
     """What people moved without a second person: when, who, how much."""
+    limits_alone: dict[int, int] = field(default_factory=dict)
+    """When people raised the credit limit without a second person, by the numbers of their commands."""
     currency: str = "USD"
     grants: dict[int, Lot] = field(default_factory=dict)
     budgets_told: set[tuple[int, BudgetUnit, tuple[int, ...]]] = field(default_factory=set)
@@ -498,7 +500,10 @@ class Model:
             is_made = isinstance(command, RequestApproval) and answer.request is None
             what = type(command.move) if isinstance(command, RequestApproval) and is_made else type(command)
             made = (answer.seq, answer.request, answer.hold_seq, answer.grant)
-            self.actions.append(Action(command.merchant_id, command.actor, now, what, *made))
+            action = Action(command.merchant_id, command.actor, now, what, *made)
+            # The very command, decided once more at the same time, is the action that is there.
+            if action not in self.actions:
+                self.actions.append(action)
         return answer
 
     def _do(self, command: Command, now: int) -> Answer:
@@ -515,7 +520,8 @@ class Model:
         if book.closed_at is not None and not isinstance(command, Reject):
             return self._of_closed(book, command, faults, now)
         if isinstance(command, SetCreditLimit):
-            return self._alone(book, command, faults, now, is_noted=command.actor is not None)
+            entry = None if command.actor is None else command.actor.entry_id
+            return self._alone(book, command, faults, now, number=entry)
         if isinstance(command, SetThresholds | SetFrozen):
             return self._set(book, command, faults, now)
         if isinstance(command, Reject):
@@ -550,8 +556,8 @@ class Model:
             waiting = self._waiting(book, command)
             if waiting is not None:
                 return waiting
-        by = command.actor
-        return self._alone(book, command, faults, now, is_noted=by is not None)
+        entry = None if command.actor is None else command.actor.entry_id
+        return self._alone(book, command, faults, now, number=entry)
 
     def _pay_owed(self, book: Book, before: int, now: int) -> None:
         """Pay what is owed with the paid money that has come in, the oldest first."""
@@ -1017,6 +1023,11 @@ class Model:
         if faults:
             return _first(faults)
         move, people = command.move, self._people(command)
+        if isinstance(move, SetCreditLimit) and command.approval_id in book.requests:
+            # A credit limit has no reference, but the command's own number tells that it was requested before.
+            is_rejected = book.requests[command.approval_id].state == "rejected"
+            again = Answer(Code.OK, is_replay=True, request=command.approval_id)
+            return Answer(Code.APPROVAL_ALREADY_REJECTED) if is_rejected else again
         waiting = self._waiting(book, move)
         if waiting is not None and not isinstance(move, SetCreditLimit):
             return waiting
@@ -1039,7 +1050,7 @@ class Model:
         limit = dict(command.limits.by_currency).get(book.currency, command.limits.default)
         earlier = sum((sum_ for at, who, sum_ in book.alone if at > now - DAY and who & people), Decimal(0))
         if limit is None or amount <= 0 or is_free or earlier + amount <= units(limit):
-            return self._alone(book, move, set(), now, is_noted=not is_free)
+            return self._alone(book, move, set(), now, number=None if is_free else command.approval_id)
         if waiting is not None:
             return waiting
         if is_program:
@@ -1053,16 +1064,21 @@ class Model:
         book.tell("approval.waiting", now, more=more)
         return Answer(Code.OK, request=command.approval_id)
 
-    def _alone(self, book: Book, move: Wish, faults: set[Code], now: int, *, is_noted: bool) -> Answer:
-        """Do what one person may, and remember how much it was."""
+    def _alone(self, book: Book, move: Wish, faults: set[Code], now: int, *, number: int | None) -> Answer:
+        """Do what one person may, and remember how much it was; `number` is the command's, if a person gave it."""
+        is_known = number is not None and book.limits_alone.get(number, now - DAY) > now - DAY
+        if is_known and isinstance(move, SetCreditLimit) and not faults:
+            return Answer(Code.OK, is_replay=True)
         limit_before = book.credit_limit
         answer = self._make(book, move, faults, now)
-        if answer.code is Code.OK and is_noted:
+        if answer.code is Code.OK and number is not None:
             raised = book.credit_limit - limit_before if answer.seq is None else book.moves[answer.seq - 1].amount
             if answer.grant is not None:
                 raised = book.grants[answer.grant].amount
             if raised > 0:
                 book.alone.append((now, self._people(move), raised))
+                if isinstance(move, SetCreditLimit):
+                    book.limits_alone[number] = now
         return answer
 
     def _make(self, book: Book, move: Wish, faults: set[Code], now: int) -> Answer:
@@ -1141,9 +1157,10 @@ class Model:
             return answer
         if isinstance(command.move, GiveCredit) and answer.grant is not None:
             book.grants[answer.grant].asked = _wished(command.move)[1]
-        if isinstance(command.move, Refund):
-            # A retry asks as the request did.
-            book.moves[-1] = dataclass_replace(book.moves[-1], asked=_wished(command.move)[1])
+        if isinstance(command.move, Refund) and answer.seq is not None:
+            # A retry asks as the request did. After it, grants that are over may have ended once more.
+            refund = book.moves[answer.seq - 1]
+            book.moves[answer.seq - 1] = dataclass_replace(refund, asked=_wished(command.move)[1])
         request.state, request.decided_by, request.decided_at = "approved", _person(command), now
         request.seq = answer.seq
         return Answer(Code.OK, answer.seq, request=command.approval_id, grant=answer.grant)

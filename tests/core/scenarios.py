@@ -414,8 +414,10 @@ class _Author:
         return self._new_command()
 
     def _asked_again(self, command: Command) -> Command:
-        """Repeat a command, with any caller and any actor."""
-        if isinstance(command, ExpireHold | SettleGrants):
+        """Repeat a command, with any caller and any actor; or that very one, as if nobody knew what became of it."""
+        limit = command.move if isinstance(command, RequestApproval) else command
+        is_very_one = isinstance(limit, SetCreditLimit) and self._one_in(2)
+        if is_very_one or isinstance(command, ExpireHold | SettleGrants):
             return command
         by = {"caller": self._caller(type(command))}
         if isinstance(command, RequestApproval | Approve):

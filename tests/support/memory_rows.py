@@ -257,7 +257,10 @@ class MemoryRows:
         for approval in decision.changed_approvals:
             assert (approval.merchant_id, approval.approval_id) in self.approvals, "there is no approval to change"
             self.approvals[approval.merchant_id, approval.approval_id] = approval
-        self.lone_moves += decision.lone_moves
+        for move in decision.lone_moves:
+            known_moves = {(known.merchant_id, known.at, known.number) for known in self.lone_moves}
+            assert (move.merchant_id, move.at, move.number) not in known_moves, "a lone move is not new"
+            self.lone_moves.append(move)
         for mail in decision.approval_mails:
             self.approval_mails.setdefault(mail.account_mail_id, mail)
         for audit_entry in decision.audit_entries:

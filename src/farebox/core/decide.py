@@ -200,7 +200,7 @@ class Batch:
             return self._return(book, command, fingerprint)
         if isinstance(command, EndGrant):
             return self._grants.end(book, command, fingerprint)
-        repeated = self._grants.repeated(command, fingerprint)
+        repeated = self._grants.repeated(command, fingerprint) or self._approvals.retried(command)
         if repeated is not None:
             return repeated
         if isinstance(command, RequestApproval):
@@ -485,7 +485,7 @@ class Batch:
                 return refusal
             book.set_thresholds(command.amounts, self._now)
         elif isinstance(command, SetCreditLimit):
-            return self._make_alone(book, command, command.fingerprint())
+            return self._approvals.retried(command) or self._make_alone(book, command, command.fingerprint())
         return DONE
 
     def _set_credit_limit(self, book: Book, command: SetCreditLimit) -> Outcome:

@@ -27,6 +27,7 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetCreditLimit,
 )
 from farebox.core.credit.budgets import Budget, BudgetKey, Spent
 from farebox.core.credit.grants import FirstGrants, Grant, read_given
@@ -347,6 +348,8 @@ class _Reads:
                 self._approvals.add((merchant_id, command.approval_id))
             elif isinstance(command, ExtendHold):
                 self._holds.add((merchant_id, command.hold_seq))
+            elif isinstance(command, SetCreditLimit) and command.actor is not None:
+                self._lone_moves.add(merchant_id)
             return
         self._idempotency_keys.add((merchant_id, command.idempotency_key))
         if isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
@@ -392,6 +395,8 @@ class _Reads:
             self._approval_keys.add((merchant_id, command.idempotency_key))
         if isinstance(command, RequestApproval):
             self._lone_moves.add(merchant_id)
+            if isinstance(command.move, SetCreditLimit):
+                self._approvals.add((merchant_id, command.approval_id))
             # A service asks for nothing that would wait.
             self._is_staff_wanted = self._is_staff_wanted or command.caller is None or command.actor is not None
         move = command.move if isinstance(command, ApprovalCommand) else command

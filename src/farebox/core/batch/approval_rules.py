@@ -66,6 +66,13 @@ def repeated_request(approvals: Iterable[Approval], move: Move, fingerprint: byt
     return next((_already_rejected(item) for item in rejected if item.fingerprint == fingerprint), None)
 
 
+def retried_request(approval: Approval) -> Outcome:
+    """Answer the command that made this request when it is decided once more."""
+    if approval.state == ApprovalState.REJECTED:
+        return _already_rejected(approval)
+    return Outcome(Code.OK, is_replay=True, approval=approval)
+
+
 def new_approval(command: RequestApproval, fingerprint: bytes, amount: int, people: People, now: int) -> Approval:
     """Return the row of a new request of these people, made at `now`, microseconds since 1970."""
     move = command.move
@@ -199,10 +206,8 @@ def _same_person(approval: Approval, requested: People, people: People) -> str:
 
 
 def _already_rejected(approval: Approval) -> Outcome:
-    return refused(
-        Code.APPROVAL_ALREADY_REJECTED,
-        f"{approval.id} was rejected by {approval.decided_by}; request it under another reference",
-    )
+    again = "request it again" if approval.kind == RequestKind.CREDIT_LIMIT else "request it under another reference"
+    return refused(Code.APPROVAL_ALREADY_REJECTED, f"{approval.id} was rejected by {approval.decided_by}; {again}")
 
 
 def _actor_name(command: RequestApproval | Approve | Reject) -> str:

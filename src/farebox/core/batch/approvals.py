@@ -10,7 +10,7 @@ from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, LoneMov
 from farebox.core.batch import approval_rules
 from farebox.core.batch.rows import BatchRows
 from farebox.core.book import Book
-from farebox.core.commands import Approve, Move, Reject, RequestApproval
+from farebox.core.commands import Approve, Command, Move, Reject, RequestApproval, SetCreditLimit
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
 from farebox.core.state import BatchState, Decision
@@ -66,6 +66,25 @@ class BatchApprovals:
     def repeated(self, command: RequestApproval, fingerprint: bytes) -> Outcome | None:
         """Answer a move that was requested before, or whose reference a waiting request has; None if neither."""
         return approval_rules.repeated_request(self, command.move, fingerprint)
+
+    def retried(self, command: Command) -> Outcome | None:
+        """Answer a credit limit that was set or requested by this very command before; None if it was not.
+
+        A command is decided again where nobody knows whether it was committed. What moves money is known by its
+        reference. A credit limit has none, and others may have decided about it, or set another, meanwhile.
+        """
+        move = command.move if isinstance(command, RequestApproval) else command
+        if not isinstance(move, SetCreditLimit):
+            return None
+        number = _entry_number(move)
+        if isinstance(command, RequestApproval):
+            number = command.approval_id
+            known = self.get(command.merchant_id, number)
+            if known is not None:
+                return approval_rules.retried_request(known)
+        made = (*self._state.lone_moves, *self._lone_moves)
+        is_made = any((item.merchant_id, item.number) == (command.merchant_id, number) for item in made)
+        return Outcome(Code.OK, is_replay=True) if is_made else None
 
     def must_wait(self, command: RequestApproval, amount: int, limit: int | None) -> bool:
         """Tell whether a move is more than its asker may make alone.
@@ -157,12 +176,17 @@ class BatchApprovals:
             amount: how much it raised, or took away, in micros.
             number: the request's that it might have become; None if there were no limits.
         """
-        if number is None and move.actor is not None:
-            number = move.actor.entry_id
+        if number is None:
+            number = _entry_number(move)
         people = self.people(move)
         if number is None or amount <= 0 or _is_program(move, people):
             return
         self._lone_moves.append(LoneMove(move.merchant_id, self._now, number, write_people(people), amount))
+
+
+def _entry_number(move: Move) -> int | None:
+    """Number a move without a request, by the entry of the audit log that its asker makes."""
+    return None if move.actor is None else move.actor.entry_id
 
 
 def _is_service(command: Move | RequestApproval) -> bool:
