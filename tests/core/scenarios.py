@@ -1,5 +1,7 @@
 """Made-up histories of a ledger: batches of commands of every kind, new prices, revoked keys, clocks that step back.
 
+Half of them begin where days, weeks, months or years do, or where clocks are set forward or back.
+
 Some prices are rules, whose units are counted over days and months; they end, and are withdrawn before they start.
 
 The model plays along while a history is made up, so that most commands name holds and transfers that exist, and its
@@ -15,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from dataclasses import replace as dataclass_replace
+from datetime import datetime
 from hashlib import blake2b
 from random import Random
 from typing import Final, TypeAlias, TypeVar
@@ -75,6 +78,23 @@ MINUTE: Final = 60 * SECOND
 WEEK: Final = 7 * 24 * 60 * MINUTE
 START: Final = 1_801_440_600 * SECOND
 """Ten minutes into February 2027: what is charged now may have been requested in January."""
+
+_BORDERS: Final = tuple(
+    int(datetime.fromisoformat(time).timestamp()) * SECOND
+    for time in (
+        "2027-02-28T18:15:00Z",  # In Kathmandu a month begins, and a week.
+        "2027-03-01T00:00:00Z",  # And by UTC.
+        "2027-03-28T01:00:00Z",  # In Berlin it is 03:00 after 01:59.
+        "2027-04-29T22:00:00Z",  # In Cairo a day begins at 01:00.
+        "2027-09-30T22:00:00Z",  # In Berlin the month begins of which it has one hour twice.
+        "2027-10-31T01:00:00Z",  # That hour.
+        "2027-10-31T23:00:00Z",  # The end of that day, and of that month.
+        "2027-11-07T04:00:00Z",  # In Havana a day begins, and an hour later it is midnight once more.
+        "2027-11-07T05:00:00Z",
+        "2027-12-31T23:00:00Z",  # In Berlin a year begins, and an hour later by UTC.
+    )
+)
+"""When days, weeks, months and years begin, and clocks are changed, all after START."""
 
 MERCHANTS: Final = (1 << 50, (1 << 50) + 1, 1 << 60)
 STRANGER: Final = (1 << 60) + 7
@@ -261,6 +281,8 @@ class _Author:
         self._begin(seeds[0][0])
         self._is_vast = self._one_in(4)
         self._is_rich = self._one_in(4)
+        if self._one_in(2):
+            self._now = self._pick(*_BORDERS) - self._pick(0, 1, SECOND, 30 * SECOND, 10 * MINUTE)
         for price in PRICES:
             self._know_price(price)
         for key in KEYS:
@@ -395,7 +417,7 @@ class _Author:
         assert key.merchant_id is not None
         chosen = self._random.sample(list(BudgetUnit), self._pick(0, 1, 1, 2, 4))
         limits = tuple((unit, self._pick(0, 2, 5, 10, 20) * UNIT) for unit in sorted(chosen))
-        zone = self._pick("UTC", "Asia/Kathmandu")
+        zone = self._pick("UTC", "Asia/Kathmandu", "Europe/Berlin", "Africa/Cairo", "America/Havana")
         if limits:
             self._model.limits[key.key_id] = KeyLimits(zone, {unit: units(amount) for unit, amount in limits})
         else:
