@@ -5,10 +5,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core import audit_log, hold_rules, quotes, return_rules
+from farebox.core import audit_log, quotes
 from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
-from farebox.core.batch import captures, closing
+from farebox.core.batch import captures, closing, hold_rules, return_rules
 from farebox.core.batch.approvals import BatchApprovals
 from farebox.core.batch.budgets import BatchBudgets
 from farebox.core.batch.charges import PlainCharges
