@@ -719,6 +719,14 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     return _Author().scenario(draw(_SEEDS))
 
 
+def long_scenario(seed: int) -> Scenario:
+    """Make a history up that comes far, from one seed: what goes wrong late, or seldom, is met by a few of these."""
+    random = Random(seed)
+    return _Author().scenario(
+        [[random.randrange(2**32) for _ in range(random.randint(1, 14))] for _ in range(random.randint(20, 40))]
+    )
+
+
 def founded(scenario: Scenario) -> MemoryConnector:
     """Return a store in which a history can begin."""
     store = MemoryConnector()
